@@ -1,0 +1,51 @@
+# `make run` and `make test` do all their own set-up: a fresh machine needs only Python 3.11+ and make.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+JOB    ?= bench/jobs/penguins.toml
+OUT    ?= out/penguins
+
+.PHONY: run test check types lint format unit bench bench-smoke bench-setup clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+run: $(STAMP) ## generate the penguins dataset, then prove from its log that no lease leaked
+	$(BIN)/leasehold run $(JOB) --out $(OUT)
+	$(BIN)/leasehold verify $(OUT)
+
+test: check unit bench-smoke ## everything that CI runs
+
+check: lint types
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-smoke: $(STAMP) ## seconds; only what needs no peer installed
+	$(BIN)/python -m bench smoke
+
+bench-setup: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+
+bench: bench-setup ## the whole comparison, minutes
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

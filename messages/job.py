@@ -1,0 +1,219 @@
+"""A job: what to generate, with which models, under which limits. A job file is one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from messages.callables import reference_to
+from messages.metadata import SchedulingMetadata
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a job file. Unknown keys are refused, so that a typing error is not silence."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a job: where, what was found, and what would be right.
+
+    `path` is the place in the job file, such as `columns.story.prompt`; empty means the whole file.
+    """
+
+    path: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """Return the problem as one line for a person."""
+        place = f"{self.path}: " if self.path else ""
+        return f"{place}{self.message}" + (f" ({self.remedy})" if self.remedy else "")
+
+
+class JobError(ValueError):
+    """A job that cannot be run as it stands. `problems` holds everything found, not only the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+# -- where rows come from ------------------------------------------------------------------------
+
+
+class Source(Config, frozen=True):
+    """A file whose records are the job's rows and whose fields are columns of every row.
+
+    `format` is taken from the file's ending where it is not given. CSV values stay text, as they
+    stand in the file; JSON lines keep their types.
+    """
+
+    path: str
+    format: Literal["csv", "jsonl"] | None = None
+
+
+# -- providers and models ------------------------------------------------------------------------
+
+
+class Latency(Config, frozen=True):
+    """Simulated duration of one call, milliseconds: uniform in `mean - jitter .. mean + jitter`."""
+
+    mean: float = 20.0
+    jitter: float = 0.0
+
+
+class SimulatedProvider(Config, frozen=True, tag_field="kind", tag="simulated"):
+    """The embedded provider: no network, replies determined by the request and the job's seed."""
+
+    latency_ms: Latency = Latency()
+
+
+ProviderConfig = SimulatedProvider
+
+
+class ModelConfig(Config, frozen=True):
+    """An alias for one model of one provider, and the caps it is used under.
+
+    `max_parallel_requests` is the static cap of the endpoint: attempts in flight at once.
+    `timeout_seconds` bounds one attempt from the moment it is sent.
+    `queue_timeout_seconds` bounds the wait for a request lease; None waits as long as it takes.
+    """
+
+    provider: str
+    model: str
+    max_parallel_requests: int = 4
+    timeout_seconds: float = 60.0
+    queue_timeout_seconds: float | None = None
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+class CategoryColumn(Config, frozen=True, tag_field="kind", tag="category"):
+    """One of `values` for every row, chosen by the job's seed, evenly or by `weights`."""
+
+    values: tuple[Any, ...]
+    weights: tuple[float, ...] | None = None
+
+
+class SequenceColumn(Config, frozen=True, tag_field="kind", tag="sequence"):
+    """Numbers in row order: `start`, `start + step`, ..."""
+
+    start: int = 0
+    step: int = 1
+
+
+class ExpressionColumn(Config, frozen=True, tag_field="kind", tag="expression"):
+    """A sandboxed Jinja template over the row's other columns; its text becomes a `dtype`."""
+
+    template: str
+    dtype: Literal["str", "int", "float", "bool", "json"] = "str"
+
+
+class ChatColumn(Config, frozen=True, tag_field="kind", tag="chat"):
+    """A model's reply to a prompt made by a Jinja template over the row's other columns."""
+
+    model: str
+    prompt: str
+    system: str = ""
+
+
+class EmbeddingColumn(Config, frozen=True, tag_field="kind", tag="embedding"):
+    """A model's embedding, a list of numbers, of a text made by a Jinja template."""
+
+    model: str
+    input: str
+
+
+class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
+    """The result of a user's function: a callable, or `module:function`; plain or `async`.
+
+    The function's parameters name the columns it needs; `needs` says so for a function that takes
+    `**row` or whose parameters have other names.
+
+    scope `cell`: called once per row with that row's values; returns the value.
+    scope `batch`: called once per row group with a list per needed column; returns a list of values.
+    scope `from_scratch`: called once per row group; a parameter `rows` receives how many rows to
+    make, `row_index` the number of the first; returns a list of values.
+
+    With `outputs` it fills several columns: it returns a mapping with one entry per output (of
+    lists, where the scope is not `cell`), or a sequence in their order. The table's own name is then
+    the generator's name and no column of the dataset.
+    """
+
+    function: str | Any
+    scope: Literal["cell", "batch", "from_scratch"] = "cell"
+    needs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    metadata: SchedulingMetadata | None = None
+    order_dependent: bool = False
+    timeout_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Replace a callable by a reference to it, so that the job stays plain data."""
+        if isinstance(self.function, Callable):  # type: ignore[arg-type]
+            msgspec.structs.force_setattr(self, "function", reference_to(self.function))
+
+
+Column = (
+    CategoryColumn | SequenceColumn | ExpressionColumn | ChatColumn | EmbeddingColumn | PythonColumn
+)
+
+
+# -- limits and failure --------------------------------------------------------------------------
+
+
+class Limits(Config, frozen=True):
+    """How much may run at once. Every one of these is a capacity that task admission counts.
+
+    submission: tasks admitted at once, of any kind.
+    row_group_concurrency: row groups in memory at once.
+    llm_wait: tasks of model columns at once; default, twice the sum of the models' caps.
+    local: tasks of local columns at once.
+    threads: plain (not `async`) user functions at once; each has a thread.
+    resources: named resources of your own, such as `gpu = 2`.
+    group_limit_factor: a model column's admitted limit, in multiples of its model's cap.
+    """
+
+    submission: int = 1024
+    row_group_concurrency: int = 3
+    llm_wait: int | None = None
+    local: int = 256
+    threads: int = 32
+    resources: dict[str, int] = {}
+    group_limit_factor: int = 2
+    policy: Literal["strict_fair"] = "strict_fair"
+
+
+class FailurePolicy(Config, frozen=True):
+    """What happens to work that fails in a way that may pass.
+
+    A retryable failure is tried again after `backoff_seconds`, doubling up to `max_backoff_seconds`,
+    at most `max_retries` times; then its row is dropped with the reason.
+    """
+
+    max_retries: int = 3
+    backoff_seconds: float = 0.5
+    max_backoff_seconds: float = 30.0
+
+
+class Job(Config, frozen=True):
+    """What to generate. A TOML or JSON job file holds exactly these fields.
+
+    `rows` is required unless a `source` gives them; with a source it takes the first `rows` records.
+    `base_dir` is where relative paths and `module:function` are looked up first; `load_job` sets it to
+    the job file's folder.
+    """
+
+    name: str
+    rows: int | None = None
+    row_group_size: int = 100
+    seed: int = 0
+    source: Source | None = None
+    providers: dict[str, ProviderConfig] = {}
+    models: dict[str, ModelConfig] = {}
+    columns: dict[str, Column] = {}
+    limits: Limits = Limits()
+    failure: FailurePolicy = FailurePolicy()
+    base_dir: str = ""

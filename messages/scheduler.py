@@ -1,0 +1,177 @@
+"""The scheduler's protocol: run this job, stop it, how far is it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from messages._base import Message, Query, Value
+from messages.job import Job, Problem
+from messages.task_admission import TaskAdmissionBlockSummary
+
+# -- values --------------------------------------------------------------------------------------
+
+JobStatus = Literal["succeeded", "partial", "failed", "cancelled", "early_shutdown"]
+
+
+class DroppedRow(Value, frozen=True):
+    """A row that is not in the dataset, and why: one line of `dropped.jsonl`.
+
+    `row` is the row's number in the job, from 0. `causes` is the chain behind `error`, outermost first.
+    """
+
+    row: int
+    column: str
+    attempts: int
+    reason: str
+    error: str
+    causes: tuple[str, ...] = ()
+
+
+class ModelUsage(Value, frozen=True):
+    """Outbound attempts of one model, by how they ended."""
+
+    attempts: int
+    outcomes: dict[str, int]
+
+
+class GeneratorProgress(Value, frozen=True):
+    """How far one generator is, in tasks."""
+
+    done: int
+    failed: int
+    total: int
+
+
+class JobResult(Value, frozen=True):
+    """How a job ended.
+
+    rows_requested = rows_written + rows_dropped + rows_pending (R13). `dataset` holds the rows of a job
+    that was run without an output folder, in row order; with a folder it is None and `output` names it.
+    """
+
+    run_id: str
+    job_name: str
+    status: JobStatus
+    rows_requested: int
+    rows_written: int
+    rows_dropped: int
+    rows_pending: int
+    drop_reasons: dict[str, int]
+    wall_seconds: float
+    first_error: str | None
+    models: dict[str, ModelUsage]
+    output: str | None = None
+    dataset: list[dict[str, Any]] | None = None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the finished rows, in row order, from memory or from the output folder."""
+        if self.dataset is not None:
+            yield from self.dataset
+        elif self.output is not None:
+            yield from read_rows(self.output)
+
+
+def read_rows(output: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the finished row groups in an output folder, in row order."""
+    from pathlib import Path  # noqa: PLC0415 - the one place of this package that reads a file
+
+    for path in sorted(Path(output, "rows").glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                yield msgspec.json.decode(line)
+
+
+# -- commands, and the replies they cause ----------------------------------------------------------
+
+
+class SubmitJob(Query, frozen=True):
+    """Run `job`. Answered by `JobAccepted` or `JobRejected`, and after the first by `JobFinished`.
+
+    `out` is the folder for the dataset, None to keep the rows in memory. `log` is a file for the actor
+    log of this run alone, beside any log the system keeps.
+    """
+
+    job: Job
+    out: str | None = None
+    log: str | None = None
+
+
+class CheckJob(Query, frozen=True):
+    """Say whether `job` could be run, without running anything. Answered by `JobChecked`."""
+
+    job: Job
+    out: str | None = None
+
+
+class JobAccepted(Message, frozen=True):
+    """The job's work begins now."""
+
+    run_id: str
+    rows: int
+    warnings: tuple[str, ...] = ()
+
+
+class JobRejected(Message, frozen=True):
+    """The job was not started; nothing has been written."""
+
+    problems: tuple[Problem, ...]
+
+
+class JobChecked(Message, frozen=True):
+    """What a check found. No problems: the job can be run as it stands."""
+
+    problems: tuple[Problem, ...]
+    rows: int = 0
+    row_groups: int = 0
+    generators: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class JobFinished(Message, frozen=True):
+    """The job has ended, everything that finished is stored, and every lease is back."""
+
+    result: JobResult
+
+
+class CancelJob(Query, frozen=True):
+    """Stop the running job (R11): no new work, running work cancelled, finished row groups kept.
+
+    Answered by `JobCancelling`. Harmless when nothing runs, or a second time.
+    """
+
+    reason: str = "cancelled"
+
+
+class JobCancelling(Message, frozen=True):
+    """Whether there was a job to cancel, and which."""
+
+    run_id: str | None
+
+
+class SchedulerSnapshot(Message, frozen=True):
+    """The scheduler's answer to `GetSnapshot`.
+
+    `phase` is `idle`, `preparing`, `running`, `stopping` or `closing`.
+    """
+
+    phase: str
+    run_id: str | None = None
+    job_name: str | None = None
+    started_at: float = 0.0
+    rows_requested: int = 0
+    rows_written: int = 0
+    rows_dropped: int = 0
+    row_groups_total: int = 0
+    row_groups_in_flight: int = 0
+    row_groups_stored: int = 0
+    queued: int = 0
+    leased: int = 0
+    deferred: int = 0
+    generators: dict[str, GeneratorProgress] = msgspec.field(default_factory=dict)
+    blocked: TaskAdmissionBlockSummary | None = None
+
+
+Command: TypeAlias = SubmitJob | CheckJob | CancelJob

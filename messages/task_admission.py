@@ -1,0 +1,223 @@
+"""Task admission's protocol: may this dependency-ready task become a running worker?"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from messages._base import Message, Query, Value
+from messages.tasks import (
+    GroupName,
+    QueueSelection,
+    QueueView,
+    RuntimeCorrelation,
+    SchedulableTask,
+    SchedulerResourceKey,
+    SchedulerResourceRequest,
+    TaskGroupSpec,
+    TaskId,
+    TaskOutcome,
+)
+
+# -- values --------------------------------------------------------------------------------------
+
+TaskAdmissionDenialReason = Literal[
+    "no_capacity", "group_cap", "borrow_debt", "provider_pressure", "shutdown", "policy_denial"
+]
+
+ReleaseReason = Literal[
+    "released", "duplicate", "stale_lease", "wrong_controller_generation", "unknown_lease"
+]
+
+
+class TaskLease(Value, frozen=True, gc=False):
+    """The token: the right of one task to run, and what it holds of each resource while it does."""
+
+    lease_id: int
+    generation: int
+    task_id: TaskId
+    group: TaskGroupSpec
+    resources: SchedulerResourceRequest
+    acquired_at: float
+    correlation: RuntimeCorrelation
+
+
+class TaskAdmissionDenied(Value, frozen=True, gc=False):
+    """Why a task did not get a lease, and when it is worth asking again, if that is known."""
+
+    task_id: TaskId
+    reason: TaskAdmissionDenialReason
+    available_after: float | None = None
+    diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+TaskAdmissionDecision: TypeAlias = TaskLease | TaskAdmissionDenied
+
+
+class ReleaseResult(Value, frozen=True, gc=False):
+    """What a returned token turned out to be. Only `released` freed anything."""
+
+    released: bool
+    reason: ReleaseReason
+    diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class TaskLeaseReturn(Value, frozen=True, gc=False):
+    """A token on its way back, with how its task ended."""
+
+    lease: TaskLease
+    outcome: TaskOutcome
+
+
+class TaskLeaseRelease(Value, frozen=True, gc=False):
+    """A token that has been accounted for. The outcome counts only where `result.released`."""
+
+    lease: TaskLease
+    outcome: TaskOutcome
+    result: ReleaseResult
+
+
+class TaskAdmissionConfig(Value, frozen=True):
+    """Capacities, all positive. `resource_limits` includes `submission`."""
+
+    resource_limits: dict[SchedulerResourceKey, int]
+    policy: str = "strict_fair"
+
+    @property
+    def submission_capacity(self) -> int:
+        """Tasks admitted at once, of any kind."""
+        return self.resource_limits["submission"]
+
+
+class TaskAdmissionView(Value, frozen=True, gc=False):
+    """The ledger as policies and snapshots see it. Maps hold no zero entries."""
+
+    resource_limits: dict[SchedulerResourceKey, int]
+    resources_available: dict[SchedulerResourceKey, int]
+    leased_resources: dict[SchedulerResourceKey, int]
+    leased_resources_by_group: dict[GroupName, dict[SchedulerResourceKey, int]]
+    running_by_group: dict[GroupName, int]
+    policy_debt_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]]
+    version: int = 0
+
+
+class TaskAdmissionViewUpdate(Value, frozen=True, gc=False):
+    """What changed in the ledger by one message, as absolute values of the entries it touched.
+
+    Applied in order they keep a copy of the view equal to the ledger, at a cost that does not grow
+    with the number of groups. A group's entry replaces the old one; an empty or zero one removes it.
+    """
+
+    version: int
+    resources_available: dict[SchedulerResourceKey, int]
+    leased_resources_by_group: dict[GroupName, dict[SchedulerResourceKey, int]]
+    running_by_group: dict[GroupName, int]
+    policy_debt_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]]
+
+
+class TaskAdmissionBlockSummary(Value, frozen=True):
+    """Why nothing that is queued may start right now, and when to look again."""
+
+    queued_count: int
+    dominant_reasons: tuple[TaskAdmissionDenialReason, ...]
+    available_after: float | None = None
+    diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class PolicyStateDelta(Value, frozen=True, gc=False):
+    """Changes of a group's policy debt per resource, applied in the step that caused them."""
+
+    debt: tuple[tuple[SchedulerResourceKey, int], ...] = ()
+
+
+class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
+    """A policy's answer about one candidate.
+
+    `borrows` is what the lease would add to the group's debt, decided by `evaluate` and turned into a
+    delta by `on_acquire`, so that nothing is decided twice.
+    """
+
+    allowed: bool
+    reason: TaskAdmissionDenialReason | None = None
+    available_after: float | None = None
+    borrows: tuple[tuple[SchedulerResourceKey, int], ...] = ()
+    diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class TaskAdmissionPolicy(Protocol):
+    """Who may start while capacity is free. Decides eligibility; never touches the ledger (T8)."""
+
+    def evaluate(
+        self, item: SchedulableTask, queue_view: QueueView, admission_view: TaskAdmissionView
+    ) -> TaskAdmissionPolicyDecision:
+        """Return whether `item` may start, from the views alone. Pure; called any number of times (T9)."""
+        ...
+
+    def on_acquire(
+        self, lease: TaskLease, decision: TaskAdmissionPolicyDecision
+    ) -> PolicyStateDelta:
+        """Return how the group's debt changes because `lease` was granted under `decision`."""
+        ...
+
+    def on_release(self, lease: TaskLease) -> PolicyStateDelta:
+        """Return how the group's debt changes because `lease` was returned. Debt stops at zero."""
+        ...
+
+
+# -- commands, and the replies they cause ----------------------------------------------------------
+
+
+class ConfigureTaskAdmission(Query, frozen=True):
+    """The scheduler, before a job starts: count against these capacities from now on."""
+
+    run_id: str
+    config: TaskAdmissionConfig
+
+
+class TaskAdmissionConfigured(Message, frozen=True):
+    """The ledger is empty and counts against the asked capacities."""
+
+    run_id: str
+    generation: int
+    view: TaskAdmissionView
+
+
+class AcquireTaskLeases(Message, frozen=True, gc=False):
+    """The scheduler asks for leases, in fair order. Answered by one `TaskLeasesDecided`."""
+
+    selections: list[QueueSelection]
+
+
+class TaskLeasesDecided(Message, frozen=True, gc=False):
+    """Every asked task is either in `leases` or in `denials`; both keep the asked order."""
+
+    leases: list[TaskLease]
+    denials: list[TaskAdmissionDenied]
+    view: TaskAdmissionViewUpdate
+
+
+class ReturnTaskLeases(Message, frozen=True, gc=False):
+    """Whoever holds tokens gives them back. Never raises at the sender (T3)."""
+
+    returns: list[TaskLeaseReturn]
+
+
+class TaskLeasesReturned(Message, frozen=True, gc=False):
+    """Tokens that came back, accounted for; the scheduler applies the accepted ones' outcomes."""
+
+    releases: list[TaskLeaseRelease]
+    view: TaskAdmissionViewUpdate
+
+
+class TaskAdmissionSnapshot(Message, frozen=True):
+    """Task admission's answer to `GetSnapshot`."""
+
+    generation: int
+    view: TaskAdmissionView
+    active_leases: int
+    leases_issued: int
+    releases_by_reason: dict[str, int]
+
+
+Command: TypeAlias = ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases

@@ -1,0 +1,216 @@
+"""Telemetry's protocol: what happened, in two gapless streams, and who wants to know."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from messages._base import ActorName, Message, Query, Value
+from messages.capacity import CapacityPlan, ConfiguredCapacity
+from messages.plan import JobPlan
+from messages.tasks import RuntimeCorrelation
+
+# -- values --------------------------------------------------------------------------------------
+
+StreamName = Literal["scheduler", "request"]
+
+SchedulerEventKind = Literal[
+    "scheduler_job_started",
+    "scheduler_job_completed",
+    "scheduler_health_snapshot",
+    "dependency_ready",
+    "ready_enqueued",
+    "row_group_admitted",
+    "row_group_admission_blocked",
+    "row_group_admission_target_changed",
+    "row_group_checkpointed",
+    "selected",
+    "queue_empty",
+    "admission_blocked",
+    "group_capped",
+    "request_pressure_advisory_skipped",
+    "task_lease_acquired",
+    "admission_denied",
+    "worker_spawned",
+    "worker_spawn_failed",
+    "stale_selection",
+    "retry_deferred",
+    "non_retryable_dropped",
+    "cancelled",
+    "salvage_redispatched",
+    "queue_drained",
+    "task_completed",
+    "task_lease_released",
+    "release_diagnostic",
+]
+
+RequestEventKind = Literal[
+    "request_resource_registered",
+    "request_effective_cap_changed",
+    "request_queue_formed",
+    "request_wait_started",
+    "request_wait_completed",
+    "request_wait_timeout",
+    "request_wait_cancelled",
+    "request_acquire_denied",
+    "request_lease_acquired",
+    "model_request_started",
+    "model_request_completed",
+    "request_queue_drained",
+    "request_rate_limited",
+    "request_limit_decreased",
+    "request_limit_increased",
+    "request_soft_ceiling_recovered",
+    "request_fully_recovered",
+    "request_lease_released",
+    "request_release_diagnostic",
+    "request_circuit_opened",
+    "request_circuit_closed",
+]
+
+EventKind: TypeAlias = SchedulerEventKind | RequestEventKind
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Event(Value, frozen=True, gc=False):
+    """One fact, complete when it is made (O2). JSON-compatible; nothing sensitive (O4).
+
+    The stream and the position in it (`sequence`) are given by telemetry, in the order in which the
+    actors told it: an actor tells its events before the messages that follow from them, so that order
+    is causal.
+    """
+
+    event_kind: EventKind
+    captured_at: float
+    correlation: RuntimeCorrelation | None = None
+    task_lease_id: int = 0
+    request_lease_id: int = 0
+    request_attempt_id: int = 0
+    resource: str = ""
+    reason_or_outcome: str = ""
+    snapshot: dict[str, Any] | None = None
+    diagnostics: dict[str, Any] | None = None
+
+
+class SequencedEvent(Value, frozen=True, gc=False):
+    """An event at its place in its stream: what subscribers and readers of a log get."""
+
+    stream: StreamName
+    sequence: int
+    event: Event
+
+
+class LogEntry(Value, frozen=True):
+    """One line of an actor's structlog logger."""
+
+    captured_at: float
+    actor: ActorName
+    level: LogLevel
+    event: str
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+# -- commands, and the replies they cause ----------------------------------------------------------
+
+
+class RecordEvents(Message, frozen=True, gc=False):
+    """Any actor: these happened, in this order."""
+
+    stream: StreamName
+    events: list[Event]
+
+
+class RecordLog(Message, frozen=True):
+    """Any actor's logger: these lines were logged."""
+
+    entries: list[LogEntry]
+
+
+class OpenRunLog(Query, frozen=True):
+    """The scheduler: a run starts under this plan; keep its own log at `path` if there is one.
+
+    Answered by `RunLogOpened` or `RunLogRefused`.
+    """
+
+    run_id: str
+    plan: JobPlan
+    configured: ConfiguredCapacity
+    path: str | None
+
+
+class RunLogOpened(Message, frozen=True):
+    """Events from here on are in the run's log."""
+
+    run_id: str
+
+
+class RunLogRefused(Message, frozen=True):
+    """The run's log cannot be written."""
+
+    run_id: str
+    reason: str
+
+
+class CloseRunLog(Query, frozen=True):
+    """The scheduler: the run has ended. Answered by `RunLogClosed` once the log is on disk."""
+
+    run_id: str
+
+
+class RunLogClosed(Message, frozen=True):
+    """The run's log is complete."""
+
+    run_id: str
+
+
+class GetCapacityPlan(Query, frozen=True):
+    """What the run works under and what was seen so far. Answered by `CapacityPlanReported`."""
+
+    run_id: str
+
+
+class CapacityPlanReported(Message, frozen=True):
+    """The plan; None where telemetry knows of no such run."""
+
+    run_id: str
+    plan: CapacityPlan | None
+
+
+class Subscribe(Query, frozen=True):
+    """Send `EventsPublished` to `reply_to` for events of these kinds (none given: all) from now on."""
+
+    kinds: tuple[EventKind, ...] = ()
+
+
+class Unsubscribe(Query, frozen=True):
+    """Send nothing more to `reply_to`."""
+
+
+class EventsPublished(Message, frozen=True, gc=False):
+    """New events, in stream order, of the subscribed kinds."""
+
+    events: list[SequencedEvent]
+
+
+class TelemetrySnapshot(Message, frozen=True):
+    """Telemetry's answer to `GetSnapshot`."""
+
+    run_id: str | None
+    sequences: dict[StreamName, int]
+    open_task_executions: int
+    bytes_written: int
+    sink_failures: dict[str, str]
+    dropped_events: int = 0
+
+
+Command: TypeAlias = (
+    RecordEvents
+    | RecordLog
+    | OpenRunLog
+    | CloseRunLog
+    | GetCapacityPlan
+    | Subscribe
+    | Unsubscribe
+)

@@ -1,0 +1,88 @@
+"""The worker's protocol: make a job's generators ready, run admitted tasks, give every token back."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from messages._base import Message, Query, Value
+from messages.job import Job, Problem
+from messages.plan import JobPlan
+from messages.scheduler import ModelUsage
+from messages.task_admission import TaskLease
+from messages.tasks import Task
+
+
+class TaskStart(Value, frozen=True, gc=False):
+    """One admitted task and what it needs to run.
+
+    `inputs` maps each needed column to the row's value, or to the list of the surviving rows' values.
+    `rows` is how many rows the task is about, `first_row` the job-wide number of the first.
+    """
+
+    lease: TaskLease
+    task: Task
+    inputs: dict[str, Any]
+    first_row: int
+    rows: int = 1
+
+
+class PrepareJob(Query, frozen=True):
+    """The scheduler: import, compile and resolve everything `job` names; run nothing.
+
+    `source_fields` is None where the source could not be read; names are then not checked against it.
+    `rows` is the number of rows there will be, 0 where it is not known.
+    """
+
+    run_id: str
+    job: Job
+    source_fields: tuple[str, ...] | None
+    rows: int
+
+
+class JobPrepared(Message, frozen=True):
+    """The job's generators are ready in the worker. `plan` is what the scheduler runs."""
+
+    run_id: str
+    plan: JobPlan
+
+
+class JobUnpreparable(Message, frozen=True):
+    """Everything about the job that has to be mended first."""
+
+    run_id: str
+    problems: tuple[Problem, ...]
+
+
+class ExecuteTasks(Message, frozen=True, gc=False):
+    """The scheduler: run these. Every lease comes back through task admission."""
+
+    starts: list[TaskStart]
+
+
+class CancelTasks(Message, frozen=True):
+    """The scheduler: end everything that runs; each token comes back as `cancelled`."""
+
+    run_id: str
+
+
+class ReleaseJob(Message, frozen=True):
+    """The scheduler: the job is over, forget its generators and close its provider clients."""
+
+    run_id: str
+
+
+class WorkerSnapshot(Message, frozen=True):
+    """The worker's answer to `GetSnapshot`."""
+
+    run_id: str | None
+    tokens_held: int
+    waiting_for_request_lease: int
+    attempts_in_flight: int
+    threads_busy: int
+    threads_abandoned: int
+    models: dict[str, ModelUsage] = msgspec.field(default_factory=dict)
+
+
+Command: TypeAlias = PrepareJob | ExecuteTasks | CancelTasks | ReleaseJob
