@@ -1,0 +1,10 @@
+"""Leasehold's actors, and the system that runs them in your process.
+
+from actors import ActorSystem
+from messages import Job
+"""
+
+from actors.runtime.handle import JobHandle
+from actors.runtime.system import ActorSystem
+
+__all__ = ["ActorSystem", "JobHandle"]

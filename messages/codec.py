@@ -76,7 +76,8 @@ def from_builtins(data: Any) -> Message:
     Raises:
         msgspec.ValidationError: `data` is no message, naming the place.
     """
-    return msgspec.convert(data, _any_message())
+    message: Message = msgspec.convert(data, _any_message())
+    return message
 
 
 def to_builtins(message: Message) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -140,6 +139,9 @@ class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
     With `outputs` it fills several columns: it returns a mapping with one entry per output (of
     lists, where the scope is not `cell`), or a sequence in their order. The table's own name is then
     the generator's name and no column of the dataset.
+
+    `resources` is what one task takes of the resources in `limits.resources` while it runs, such as
+    `gpu = 1`: all of it or nothing.
     """
 
     function: str | Any
@@ -147,18 +149,17 @@ class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
     needs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     metadata: SchedulingMetadata | None = None
+    resources: dict[str, int] = {}
     order_dependent: bool = False
     timeout_seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Replace a callable by a reference to it, so that the job stays plain data."""
-        if isinstance(self.function, Callable):  # type: ignore[arg-type]
+        if callable(self.function):
             msgspec.structs.force_setattr(self, "function", reference_to(self.function))
 
 
-Column = (
-    CategoryColumn | SequenceColumn | ExpressionColumn | ChatColumn | EmbeddingColumn | PythonColumn
-)
+Column = CategoryColumn | SequenceColumn | ExpressionColumn | ChatColumn | EmbeddingColumn | PythonColumn
 
 
 # -- limits and failure --------------------------------------------------------------------------

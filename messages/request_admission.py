@@ -220,6 +220,4 @@ class RequestAdmissionSnapshot(Message, frozen=True):
     releases_by_reason: dict[str, int]
 
 
-Command: TypeAlias = (
-    RegisterRequestResources | AcquireRequestLease | CancelRequestWait | ReturnRequestLease
-)
+Command: TypeAlias = RegisterRequestResources | AcquireRequestLease | CancelRequestWait | ReturnRequestLease

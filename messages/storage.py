@@ -39,6 +39,7 @@ class OpenRun(Query, frozen=True):
     rows: int
     dataset_columns: tuple[str, ...]
     out: str | None
+    capacity_plan: dict[str, Any] | None = None
 
 
 class RunOpened(Message, frozen=True):
@@ -72,7 +73,11 @@ class RowGroupLoaded(Message, frozen=True):
 
 
 class StoreRowGroup(Query, frozen=True):
-    """The scheduler: this row group is finished. `columns` hold the surviving rows, in row order."""
+    """The scheduler: this row group is finished. `columns` hold the surviving rows, in row order.
+
+    `columns` has one list per dataset column, each of `rows` values; `rows` and the dropped rows together
+    are the whole row group (R13). Answered by `RowGroupStored` or `StorageFailed`.
+    """
 
     run_id: str
     row_group: int

@@ -154,9 +154,7 @@ class TaskAdmissionPolicy(Protocol):
         """Return whether `item` may start, from the views alone. Pure; called any number of times (T9)."""
         ...
 
-    def on_acquire(
-        self, lease: TaskLease, decision: TaskAdmissionPolicyDecision
-    ) -> PolicyStateDelta:
+    def on_acquire(self, lease: TaskLease, decision: TaskAdmissionPolicyDecision) -> PolicyStateDelta:
         """Return how the group's debt changes because `lease` was granted under `decision`."""
         ...
 

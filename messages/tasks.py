@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -42,6 +43,11 @@ class TaskGroupKey(Value, frozen=True, gc=False):
     def name(self) -> GroupName:
         """The key as text."""
         return f"{self.kind}:{'/'.join(self.identity)}"
+
+    @property
+    def identity_hash(self) -> str:
+        """Twelve hex digits that stand for the key where names are too long or too telling."""
+        return blake2b(self.name.encode()).hexdigest()[:12]
 
 
 class TaskGroupSpec(Value, frozen=True, gc=False):
@@ -152,9 +158,7 @@ class QueueView(Value, frozen=True, gc=False):
 
     queued_total: int
     heads: tuple[HeadDemand, ...]
-    queued_peer_demand_by_resource: dict[SchedulerResourceKey, int] = msgspec.field(
-        default_factory=dict
-    )
+    queued_peer_demand_by_resource: dict[SchedulerResourceKey, int] = msgspec.field(default_factory=dict)
     queued_by_group: dict[GroupName, int] = msgspec.field(default_factory=dict)
     queued_demand_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]] = msgspec.field(
         default_factory=dict

@@ -9,7 +9,7 @@ import msgspec
 from messages._base import ActorName, Message, Query, Value
 from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.plan import JobPlan
-from messages.tasks import RuntimeCorrelation
+from messages.tasks import RuntimeCorrelation, TaskType
 
 # -- values --------------------------------------------------------------------------------------
 
@@ -112,6 +112,59 @@ class LogEntry(Value, frozen=True):
     fields: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class GeneratorDescriptor(Value, frozen=True):
+    """What a log needs to say once of a generator, so that no event has to repeat it.
+
+    `group` is the name of its scheduling group; `resources` is what each of its tasks takes.
+    """
+
+    task_type: TaskType
+    group_kind: str
+    group: str
+    identity_hash: str
+    resources: dict[str, int]
+    outputs: tuple[str, ...]
+
+
+class RequestResourceDescriptor(Value, frozen=True):
+    """The endpoint (`provider/model`) that a request resource belongs to, and its aggregate cap."""
+
+    endpoint: str
+    static_cap: int
+
+
+class RunDescriptor(Value, frozen=True):
+    """A run as its log knows it: the `diagnostics` of `scheduler_job_started`.
+
+    Capacities and generators stand here once; with them every later event can be judged and its
+    correlation completed from the log alone.
+    """
+
+    run_id: str
+    job_name: str
+    rows: int
+    row_groups: int
+    row_group_size: int
+    row_group_concurrency: int
+    resource_limits: dict[str, int]
+    generators: dict[str, GeneratorDescriptor]
+    request_resources: dict[str, RequestResourceDescriptor]
+
+    def to_builtins(self) -> dict[str, Any]:
+        """Return the descriptor as an event's `diagnostics`: what JSON would give back, no tuples."""
+        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return built
+
+    @classmethod
+    def from_builtins(cls, data: Any) -> RunDescriptor:
+        """Return the descriptor that `to_builtins` made `data` from.
+
+        Raises:
+            msgspec.ValidationError: `data` is no descriptor, naming the place.
+        """
+        return msgspec.convert(data, cls)
+
+
 # -- commands, and the replies they cause ----------------------------------------------------------
 
 
@@ -147,7 +200,7 @@ class RunLogOpened(Message, frozen=True):
 
 
 class RunLogRefused(Message, frozen=True):
-    """The run's log cannot be written."""
+    """The run's log cannot be written; `reason` names the path and the remedy."""
 
     run_id: str
     reason: str
@@ -160,9 +213,10 @@ class CloseRunLog(Query, frozen=True):
 
 
 class RunLogClosed(Message, frozen=True):
-    """The run's log is complete."""
+    """The run's log is complete, or is not: then `problem` says what stopped it."""
 
     run_id: str
+    problem: str = ""
 
 
 class GetCapacityPlan(Query, frozen=True):
@@ -206,11 +260,5 @@ class TelemetrySnapshot(Message, frozen=True):
 
 
 Command: TypeAlias = (
-    RecordEvents
-    | RecordLog
-    | OpenRunLog
-    | CloseRunLog
-    | GetCapacityPlan
-    | Subscribe
-    | Unsubscribe
+    RecordEvents | RecordLog | OpenRunLog | CloseRunLog | GetCapacityPlan | Subscribe | Unsubscribe
 )

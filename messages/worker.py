@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from messages._base import Message, Query, Value
+from messages.capacity import ConfiguredCapacity
 from messages.job import Job, Problem
 from messages.plan import JobPlan
 from messages.scheduler import ModelUsage
@@ -46,6 +47,7 @@ class JobPrepared(Message, frozen=True):
 
     run_id: str
     plan: JobPlan
+    configured: ConfiguredCapacity
 
 
 class JobUnpreparable(Message, frozen=True):
@@ -67,10 +69,20 @@ class CancelTasks(Message, frozen=True):
     run_id: str
 
 
-class ReleaseJob(Message, frozen=True):
-    """The scheduler: the job is over, forget its generators and close its provider clients."""
+class ReleaseJob(Query, frozen=True):
+    """The scheduler: the job is over, forget its generators and close its provider clients.
+
+    Answered by `JobReleased`.
+    """
 
     run_id: str
+
+
+class JobReleased(Message, frozen=True):
+    """The worker holds nothing of the job any more; what its models were used for, by alias."""
+
+    run_id: str
+    models: dict[str, ModelUsage]
 
 
 class WorkerSnapshot(Message, frozen=True):

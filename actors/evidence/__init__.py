@@ -1,0 +1,1 @@
+"""What a log proves, and how a person reads one."""

@@ -1,0 +1,249 @@
+"""Follows request attempts and request leases through a log, and holds them against the rules.
+
+Owns the attempts that have not ended and the leases that are active; forgets what is over.
+"""
+
+from __future__ import annotations
+
+from actors.evidence.lifecycle import (
+    ATTEMPT_LIFECYCLE,
+    ATTEMPT_STATE_AFTER,
+    UNSENT_OUTCOMES,
+    AttemptState,
+)
+from actors.evidence.report import Findings, Rule
+from actors.evidence.task_account import Execution, TaskAccount
+from actors.telemetry.log_codec import EventRecord
+from messages.telemetry import RunDescriptor
+
+
+class _Attempt:
+    __slots__ = ("execution", "lease", "line", "number", "outcome", "resource", "state", "task", "time")
+
+    def __init__(self, number: int, execution: int, task: Execution | None) -> None:
+        self.number = number
+        self.execution = execution
+        self.task = task
+        self.resource = ""
+        self.lease = 0
+        self.line = 0
+        self.outcome = ""
+        self.state: AttemptState = "absent"
+        self.time = float("-inf")
+
+
+class RequestAccount:
+    """The rules about requests: one lease per attempt, returned once, within the caps (A1, A3, A7)."""
+
+    def __init__(self, findings: Findings, tasks: TaskAccount) -> None:
+        self._findings = findings
+        self._tasks = tasks
+        self._attempts: dict[int, _Attempt] = {}
+        self._leases: dict[int, _Attempt] = {}
+        self._last_lease = 0
+        self._caps: dict[str, int] = {}
+        self._endpoints: dict[str, str] = {}
+        self._in_flight: dict[str, int] = {}
+        self._unanswered: list[_Attempt] = []
+
+    def begin(self, run: RunDescriptor) -> None:
+        """Take the endpoints and the caps of the run that starts."""
+        self._judge_unanswered()
+        self._endpoints = {name: resource.endpoint for name, resource in run.request_resources.items()}
+        self._caps = {name: resource.static_cap for name, resource in run.request_resources.items()}
+        for resource in run.request_resources.values():
+            known = self._caps.get(resource.endpoint, resource.static_cap)
+            self._caps[resource.endpoint] = min(known, resource.static_cap)
+
+    def finish(self) -> None:
+        """Everything is over: report what did not come back, and who still waits."""
+        self._judge_unanswered()
+        for lease_id, attempt in self._leases.items():
+            self._findings.add(
+                "request_lease_not_returned",
+                f"request lease {lease_id} of attempt {attempt.number} is never returned",
+                attempt.line,
+            )
+        for attempt in self._attempts.values():
+            if attempt.state in ("waiting", "granted"):
+                self._findings.add(
+                    "waiter_left",
+                    f"attempt {attempt.number} of execution {attempt.execution} still waits for a "
+                    "request lease",
+                    attempt.line,
+                )
+        self._leases.clear()
+        self._attempts.clear()
+
+    def follow(self, line: int, record: EventRecord) -> None:
+        """Take the next event about a request attempt."""
+        kind = record.event_kind
+        attempt = self._attempt(line, record)
+        state = attempt.state
+        following = ATTEMPT_LIFECYCLE[state].get(kind)
+        if following is None:
+            self._illegal(line, record, attempt)
+            following = ATTEMPT_STATE_AFTER[kind]
+        if record.captured_at < attempt.time:
+            self._findings.add(
+                "timeline",
+                f"{kind} of attempt {attempt.number} is at {record.captured_at}, before what it follows "
+                f"at {attempt.time}",
+                attempt.line,
+                line,
+            )
+        attempt.state = following
+        if kind == "request_lease_acquired":
+            self._acquired(line, record, attempt)
+        elif kind == "request_lease_released":
+            self._released(line, record, attempt, state)
+        elif kind == "model_request_started":
+            self._findings.counts.model_requests += 1
+            if attempt.task is not None:
+                attempt.task.attempts_open += 1
+            self._same_lease(line, record, attempt)
+        elif kind == "model_request_completed":
+            attempt.outcome = record.reason_or_outcome
+            self._same_lease(line, record, attempt)
+        attempt.line = line
+        attempt.time = record.captured_at
+        if attempt.state == "ended":
+            self._attempts.pop(attempt.number, None)
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _attempt(self, line: int, record: EventRecord) -> _Attempt:
+        """Return the attempt that the event is about. A return may name its lease alone."""
+        number = record.request_attempt_id
+        attempt = self._attempts.get(number)
+        if attempt is None and record.request_lease_id:
+            attempt = self._leases.get(record.request_lease_id)
+        if attempt is not None:
+            return attempt
+        task = self._tasks.running(record.execution)
+        attempt = _Attempt(number, record.execution, task)
+        attempt.line = line
+        if number:
+            self._attempts[number] = attempt
+        if task is None and record.execution and record.event_kind == "request_wait_started":
+            self._findings.add(
+                "lifecycle",
+                f"attempt {number} of execution {record.execution}, whose worker is not at work",
+                line,
+            )
+        elif task is not None and record.captured_at < task.time:
+            self._findings.add(
+                "timeline",
+                f"{record.event_kind} of attempt {number} is at {record.captured_at}, before its worker "
+                f"started at {task.time}",
+                task.line,
+                line,
+            )
+        return attempt
+
+    def _illegal(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
+        kind = record.event_kind
+        if kind == "request_lease_released" and attempt.state == "absent":
+            return  # reported with its lease, below
+        found = f"{kind} of attempt {attempt.number}, which is {attempt.state}"
+        if attempt.state == "absent":
+            found = f"{kind} of attempt {attempt.number}, which has not asked for a lease, or has ended"
+        earlier = attempt.line if attempt.line != line else 0
+        about_leases = kind in ("model_request_started", "model_request_completed")
+        rule: Rule = "one_attempt_per_request_lease" if about_leases else "lifecycle"
+        self._findings.add(rule, found, earlier, line)
+
+    def _same_lease(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
+        if record.request_lease_id != attempt.lease:
+            self._findings.add(
+                "wrong_lease",
+                f"{record.event_kind} of attempt {attempt.number} names request lease "
+                f"{record.request_lease_id}; it holds {attempt.lease or 'none'}",
+                line,
+            )
+
+    def _acquired(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
+        lease_id, resource = record.request_lease_id, record.resource
+        self._findings.counts.request_leases += 1
+        if lease_id <= self._last_lease:
+            self._findings.add(
+                "lease_reused", f"request lease {lease_id} is issued again, or out of turn", line
+            )
+        self._last_lease = max(self._last_lease, lease_id)
+        attempt.lease, attempt.resource = lease_id, resource
+        self._leases[lease_id] = attempt
+        endpoint = self._endpoints.get(resource)
+        if endpoint is None:
+            self._findings.add(
+                "run", f"request lease for {resource!r}, which the run does not describe", line
+            )
+            return
+        for name in (resource, endpoint):
+            in_flight = self._count(name, 1)
+            most = self._findings.counts.most_requests
+            most[name] = max(most.get(name, 0), in_flight)
+            if in_flight > self._caps[name]:
+                self._findings.add(
+                    "capacity",
+                    f"{in_flight} requests of {name} are in flight; the cap is {self._caps[name]}",
+                    line,
+                )
+
+    def _released(self, line: int, record: EventRecord, attempt: _Attempt, state: AttemptState) -> None:
+        lease_id, outcome = record.request_lease_id, record.reason_or_outcome
+        held_by = self._leases.pop(lease_id, None)
+        if held_by is None:
+            what = "again" if 0 < lease_id <= self._last_lease else "but was never issued"
+            self._findings.add(
+                "request_lease_returned_once", f"request lease {lease_id} is returned {what}", line
+            )
+            return
+        if held_by is not attempt:
+            self._findings.add(
+                "wrong_lease",
+                f"attempt {attempt.number} returns request lease {lease_id} of attempt {held_by.number}",
+                held_by.line,
+                line,
+            )
+        if held_by.resource in self._endpoints:
+            self._count(held_by.resource, -1)
+            self._count(self._endpoints[held_by.resource], -1)
+        task = attempt.task
+        if task is not None and state in ("sent", "answered"):
+            task.attempts_open -= 1
+            task.attempts_until = max(task.attempts_until, record.captured_at)
+        self._judge_release(line, attempt, state, outcome)
+
+    def _judge_release(self, line: int, attempt: _Attempt, state: AttemptState, outcome: str) -> None:
+        if state == "sent":
+            self._unanswered.append(attempt)
+        elif state == "held" and outcome not in UNSENT_OUTCOMES:
+            self._findings.add(
+                "one_attempt_per_request_lease",
+                f"request lease {attempt.lease} is returned as {outcome or 'nothing'}, but no request was "
+                "started under it",
+                line,
+            )
+        elif state == "answered" and outcome != attempt.outcome:
+            self._findings.add(
+                "outcome",
+                f"request lease {attempt.lease} is returned as {outcome or 'nothing'}; its request ended as "
+                f"{attempt.outcome or 'nothing'}",
+                attempt.line,
+                line,
+            )
+
+    def _count(self, name: str, change: int) -> int:
+        count = self._in_flight[name] = self._in_flight.get(name, 0) + change
+        return count
+
+    def _judge_unanswered(self) -> None:
+        """Report requests without an end, now that it is known whose worker was lost."""
+        for attempt in self._unanswered:
+            if attempt.execution not in self._tasks.lost:
+                self._findings.add(
+                    "one_attempt_per_request_lease",
+                    f"request lease {attempt.lease} is returned while its request is still under way",
+                    attempt.line,
+                )
+        self._unanswered.clear()

@@ -1,0 +1,16 @@
+"""Columns of a job, compiled: what the worker runs. Knows no actor, no admission, no provider."""
+
+from actors.generators.base import Generator, GeneratorError, GeneratorErrorKind, Mode, ModelCalls
+from actors.generators.compile import compile_generator, declared_outputs
+from actors.generators.functions import FunctionTable
+
+__all__ = [
+    "FunctionTable",
+    "Generator",
+    "GeneratorError",
+    "GeneratorErrorKind",
+    "Mode",
+    "ModelCalls",
+    "compile_generator",
+    "declared_outputs",
+]

@@ -1,0 +1,83 @@
+"""What every compiled generator is to those that plan it and run it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypeAlias
+
+from messages.tasks import TaskType
+from messages.worker import TaskStart
+
+Mode: TypeAlias = Literal["inline", "thread", "async"]
+"""How the worker runs it: on its own thread, in its pool, or as a coroutine."""
+
+GeneratorErrorKind = Literal[
+    "wrong_shape", "wrong_type", "template_error", "conversion_error", "user_exception"
+]
+
+
+class GeneratorError(Exception):
+    """A generator could not make a usable value. Trying again would give the same.
+
+    `message` may hold row data: it goes to the result and `dropped.jsonl`, never into events.
+    """
+
+    def __init__(self, kind: GeneratorErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class ModelCalls(Protocol):
+    """What a generator may ask of models. Each call is made under leases of its own.
+
+    `model` is an alias of the job; `seed` goes with the request, so that a reply can be determined.
+    """
+
+    async def chat(self, *, model: str, prompt: str, system: str, seed: int) -> str:
+        """Return the model's reply to `prompt`; `system` is empty where there is none."""
+        ...
+
+    async def embed(self, *, model: str, input: str, seed: int) -> list[float]:  # noqa: A002 - its name
+        """Return the model's embedding of `input`."""
+        ...
+
+
+class Generator:
+    """One compiled column, or one function that fills several.
+
+    outputs: the columns it fills, in the order in which its result lists them.
+    needs: the columns and source fields whose values each task is given.
+    timeout_seconds: how long one task may run; None is without end.
+
+    A generator keeps no state between tasks. Its result is `TaskOutcome.value`: for one output the
+    value (a list with one per row, where the task is about a row group), for several a list of those.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        mode: Mode,
+        task_type: TaskType = "cell",
+        outputs: tuple[str, ...] = (),
+        needs: tuple[str, ...] = (),
+        timeout_seconds: float | None = None,
+    ) -> None:
+        self.name = name
+        self.mode: Mode = mode
+        self.task_type: TaskType = task_type
+        self.outputs = outputs or (name,)
+        self.needs = needs
+        self.timeout_seconds = timeout_seconds
+
+    def run(self, start: TaskStart) -> Any:
+        """Return the result of one task; for the modes `inline` and `thread`.
+
+        Raises:
+            GeneratorError: the value cannot be made or cannot be used.
+        """
+        raise TypeError(f"generator {self.name!r} of mode {self.mode!r} runs as a coroutine: {start.task}")
+
+    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
+        """Return the result of one task; for the mode `async`. Raises as `run`."""
+        raise TypeError(f"generator {self.name!r} of mode {self.mode!r} runs with {models!r}: {start.task}")

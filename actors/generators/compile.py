@@ -1,0 +1,96 @@
+"""A column of a job file becomes a generator, or the list of what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from actors.generators.base import Generator
+from actors.generators.category import compile_category
+from actors.generators.expression import ExpressionGenerator
+from actors.generators.functions import FunctionTable
+from actors.generators.model_calls import ChatGenerator, EmbeddingGenerator
+from actors.generators.python_function import compile_python
+from actors.generators.sequence import SequenceGenerator
+from actors.generators.templates import Template, compile_template
+from messages.job import (
+    CategoryColumn,
+    ChatColumn,
+    Column,
+    EmbeddingColumn,
+    ExpressionColumn,
+    Job,
+    Problem,
+    PythonColumn,
+    SequenceColumn,
+)
+
+
+def declared_outputs(name: str, column: Column) -> tuple[str, ...]:
+    """Return the dataset columns that the table `name` of a job fills."""
+    return column.outputs or (name,) if isinstance(column, PythonColumn) else (name,)
+
+
+def compile_generator(
+    name: str, column: Column, job: Job, known: set[str] | None, *, functions: FunctionTable | None = None
+) -> Generator | tuple[Problem, ...]:
+    """Return the generator that `column`, the table `name` of `job`, describes, or all its problems.
+
+    `known` are the names that a row has, columns and source fields; None where the source could not be
+    read: names are then taken on trust. `functions` is shared by the columns of one preparation.
+    """
+    columns = {output for table, each in job.columns.items() for output in declared_outputs(table, each)}
+    match column:
+        case CategoryColumn():
+            return compile_category(name, column, job.seed)
+        case SequenceColumn():
+            return SequenceGenerator(name, column)
+        case PythonColumn():
+            table = functions or FunctionTable(job.base_dir)
+            return compile_python(name, column, known=known, columns=columns, functions=table)
+        case ExpressionColumn() | ChatColumn() | EmbeddingColumn():
+            return _TemplateCompiler(name, job, known, columns).compile(column)
+        case _:
+            assert_never(column)
+
+
+class _TemplateCompiler:
+    """Compiles the templates of one column and gathers their problems."""
+
+    def __init__(self, name: str, job: Job, known: set[str] | None, columns: set[str]) -> None:
+        self._name = name
+        self._job = job
+        self._known = known
+        self._columns = columns
+
+    def compile(
+        self, column: ExpressionColumn | ChatColumn | EmbeddingColumn
+    ) -> Generator | tuple[Problem, ...]:
+        match column:
+            case ExpressionColumn():
+                template = self._template("template", column.template)
+                if isinstance(template, tuple):
+                    return template
+                return ExpressionGenerator(self._name, column, template)
+            case EmbeddingColumn():
+                text = self._template("input", column.input)
+                if isinstance(text, tuple):
+                    return text
+                return EmbeddingGenerator(self._name, column, text=text, job_seed=self._job.seed)
+            case ChatColumn():
+                return self._chat(column)
+
+    def _chat(self, column: ChatColumn) -> Generator | tuple[Problem, ...]:
+        prompt = self._template("prompt", column.prompt)
+        system = self._template("system", column.system)
+        if isinstance(prompt, tuple) or isinstance(system, tuple):
+            return tuple(problem for made in (prompt, system) if isinstance(made, tuple) for problem in made)
+        return ChatGenerator(self._name, column, prompt=prompt, system=system, job_seed=self._job.seed)
+
+    def _template(self, field: str, source: str) -> Template | tuple[Problem, ...]:
+        return compile_template(
+            self._name,
+            f"columns.{self._name}.{field}",
+            source,
+            known=self._known,
+            columns=self._columns,
+        )

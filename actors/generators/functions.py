@@ -1,0 +1,90 @@
+"""The user's function that a job names: found, or why it cannot be."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from actors.generators.job_modules import JobModules
+from messages.callables import resolve_reference
+from messages.hints import possible
+from messages.job import Problem
+
+_LOCAL_PREFIX = "local:"
+_EXPECTED = "expected 'module:function'"
+
+
+class FunctionTable:
+    """Finds the functions of one job: beside its file first, then anywhere Python finds modules.
+
+    Use one table per preparation of a job: columns that name the same module share it, and a file
+    edited since the last preparation is read anew.
+    """
+
+    def __init__(self, base_dir: str) -> None:
+        self._base_dir = base_dir
+        self._beside = JobModules(base_dir)
+
+    def find(self, reference: Any, path: str) -> Callable[..., Any] | Problem:
+        """Return the function that `reference` names; `path` is where the job file names it."""
+        if not isinstance(reference, str):
+            return Problem(path, f"is a {type(reference).__name__}", f"{_EXPECTED}, or a callable")
+        if reference.startswith(_LOCAL_PREFIX):
+            return _local(reference, path)
+        module_name, _, name = reference.partition(":")
+        if not all(part.isidentifier() for part in (*module_name.split("."), *name.split("."))):
+            return Problem(path, f"is {reference!r}", _EXPECTED)
+        module = self._module(module_name, path)
+        if isinstance(module, Problem):
+            return module
+        found: Any = module
+        for part in name.split("."):
+            if not hasattr(found, part):
+                functions = (key for key, value in vars(module).items() if _is_choice(key, value, module))
+                return Problem(
+                    path, f"module {module_name!r} has no {name!r}", possible(name, sorted(functions))
+                )
+            found = getattr(found, part)
+        if not callable(found):
+            return Problem(path, f"{reference!r} is a {type(found).__name__}", "expected a function")
+        function: Callable[..., Any] = found
+        return function
+
+    def _module(self, name: str, path: str) -> types.ModuleType | Problem:
+        try:
+            if self._beside.has(name):
+                return self._beside.load(name)
+            return sys.modules.get(name) or importlib.import_module(name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a module may raise anything, SystemExit too
+            if (
+                isinstance(error, ModuleNotFoundError)
+                and error.name
+                and f"{name}.".startswith(f"{error.name}.")
+            ):
+                where = f" in {self._base_dir}" if self._base_dir else ""
+                return Problem(
+                    path, f"there is no module {name!r}{where}, nor an importable one", self._choices(name)
+                )
+            return Problem(
+                path, f"importing {name!r} raised {type(error).__name__}: {error}", "mend the module"
+            )
+
+    def _choices(self, name: str) -> str:
+        return possible(name, self._beside.names()) or "install it, or put it beside the job file"
+
+
+def _local(reference: str, path: str) -> Callable[..., Any] | Problem:
+    try:
+        found: Callable[..., Any] = resolve_reference(reference)
+    except ValueError as error:
+        return Problem(path, str(error), "name it as 'module:function'")
+    return found
+
+
+def _is_choice(key: str, value: Any, module: types.ModuleType) -> bool:
+    return not key.startswith("_") and callable(value) and getattr(value, "__module__", "") == module.__name__

@@ -1,0 +1,99 @@
+"""Columns that a user's function fills."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import NoneType
+from typing import Any
+
+from actors.generators.base import Generator, ModelCalls
+from actors.generators.functions import FunctionTable
+from actors.generators.json_values import ATOMS, isolated
+from actors.generators.python_results import ResultShape
+from actors.generators.signatures import Call, SignatureReader
+from messages.job import Problem, PythonColumn
+from messages.worker import TaskStart
+
+
+class PythonGenerator(Generator):
+    """Calls a function with copies of the row's values, so that it cannot change the row.
+
+    What the function raises passes through: the worker knows what to make of it.
+    """
+
+    def __init__(self, name: str, column: PythonColumn, function: Callable[..., Any], call: Call) -> None:
+        super().__init__(
+            name,
+            mode="async" if _is_async(function) else "thread",
+            task_type=column.scope,
+            outputs=column.outputs,
+            needs=call.needs,
+            timeout_seconds=column.timeout_seconds,
+        )
+        self._function = function
+        self._call = call
+        self._checked = ResultShape(name, column.outputs, in_rows=column.scope != "cell").checked
+        # The two shortcuts of the commonest case, a cell with one output: its inputs are the arguments
+        # as they stand, and these types need no check.
+        self._is_direct = call.is_direct and column.scope == "cell"
+        single = column.scope == "cell" and not column.outputs
+        self._passing = frozenset({NoneType, bool}) if single else frozenset()
+
+    def run(self, start: TaskStart) -> Any:
+        """Call the plain function; the caller chooses the thread."""
+        positional, keywords = self._arguments(start)
+        return self._checked(self._function(*positional, **keywords), start.rows)
+
+    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
+        """Call the async function; it makes no model calls of its own."""
+        del models
+        if self._is_direct:
+            inputs = start.inputs
+            for value in inputs.values():
+                if type(value) not in ATOMS:
+                    inputs = {name: isolated(value) for name, value in inputs.items()}
+                    break
+            found = await self._function(**inputs)
+        else:
+            positional, keywords = self._arguments(start)
+            found = await self._function(*positional, **keywords)
+        if type(found) in self._passing:
+            return found
+        return self._checked(found, start.rows)
+
+    def _arguments(self, start: TaskStart) -> tuple[list[Any], dict[str, Any]]:
+        call, inputs = self._call, start.inputs
+        if self.task_type == "from_scratch":
+            inputs = {"rows": start.rows, "row_index": start.first_row}
+        return (
+            [isolated(inputs[name]) for name in call.positional],
+            {name: isolated(inputs[name]) for name in call.keywords},
+        )
+
+
+def compile_python(
+    name: str, column: PythonColumn, *, known: set[str] | None, columns: set[str], functions: FunctionTable
+) -> Generator | tuple[Problem, ...]:
+    """Return the generator of a python column, or everything that is wrong with its function."""
+    path = f"columns.{name}.function"
+    function = functions.find(column.function, path)
+    if isinstance(function, Problem):
+        return (function,)
+    if _is_generator(function):
+        return (Problem(path, "is a generator function (it uses `yield`)", "return the value, or a list"),)
+    call = SignatureReader(name, column, known, columns).read(function)
+    return call if isinstance(call, tuple) else PythonGenerator(name, column, function, call)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return _any_of(inspect.iscoroutinefunction, function)
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    return _any_of(inspect.isgeneratorfunction, function) or _any_of(inspect.isasyncgenfunction, function)
+
+
+def _any_of(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Apply `test` to a function, or to what calling an object would call."""
+    return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - its body matters

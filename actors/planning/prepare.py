@@ -1,0 +1,200 @@
+"""A job becomes compiled generators and the plan that the scheduler runs, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from actors.generators import FunctionTable, Generator, compile_generator, declared_outputs
+from actors.planning.graph import Upstream, cycles, dependency_order, upstream_of
+from actors.planning.names import name_problems
+from actors.planning.numbers import number_problems, sequence_problems
+from actors.planning.request_resources import RequestResourceResolver
+from actors.planning.resolver import TaskSchedulingResolver
+from messages.job import Job, Problem, PythonColumn
+from messages.job_file import normalized
+from messages.metadata import SchedulingMetadataError
+from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
+from messages.request_admission import ProviderModelKey
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can run. `generators` has each of the plan's generators by its name."""
+
+    plan: JobPlan
+    generators: dict[str, Generator]
+
+
+@dataclass(frozen=True)
+class Unpreparable:
+    """A job that cannot run, with everything that has to be mended."""
+
+    problems: tuple[Problem, ...]
+
+
+def prepare(
+    job: Job, *, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+) -> Prepared | Unpreparable:
+    """Import, compile, check and resolve everything that `job` names; run nothing.
+
+    `source_fields` are the source's fields: None where the job has a source that could not be read, and
+    names are then not checked against it. `source_rows` is how many records it has.
+    """
+    checked = normalized(job)
+    if isinstance(checked, tuple):
+        return Unpreparable(checked)
+    return _Preparation(checked, run_id, source_fields, source_rows).result()
+
+
+class _Preparation:
+    """One job on its way: gathers problems step by step, so that none hides another."""
+
+    def __init__(
+        self, job: Job, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+    ) -> None:
+        self._job = job
+        self._run_id = run_id
+        self._fields = (source_fields or ()) if job.source is not None else ()
+        self._fields_known = job.source is None or source_fields is not None
+        self._rows = _row_count(job, source_rows)
+        self._problems: list[Problem] = []
+        self._requests = RequestResourceResolver(job)
+        self._resolver = TaskSchedulingResolver(self._requests, job.limits)
+
+    def result(self) -> Prepared | Unpreparable:
+        job = self._job
+        self._problems += name_problems(job, self._fields)
+        if job.rows is None and job.source is None:
+            self._problems.append(Problem("rows", "is missing", "say how many, or give a source"))
+        self._problems += number_problems(job)
+        self._problems += sequence_problems(job, self._rows)
+        generators = self._compiled()
+        upstream = upstream_of(generators.values(), self._fields)
+        self._problems += (
+            Problem(f"columns.{cycle[0]}", f"needs itself: {' -> '.join(cycle)}", "break the circle")
+            for cycle in cycles(upstream)
+        )
+        scheduling = self._resolved(generators)
+        limits = self._resource_limits(scheduling)
+        self._problems += self._beyond_limits(scheduling, limits)
+        if self._problems:
+            return Unpreparable(tuple(self._problems))
+        return Prepared(self._plan(generators, upstream, scheduling, limits), generators)
+
+    def _compiled(self) -> dict[str, Generator]:
+        """Compile every column that can be compiled."""
+        known: set[str] | None = None
+        if self._fields_known:
+            known = {*self._fields}
+            for name, column in self._job.columns.items():
+                known.update(declared_outputs(name, column))
+        functions = FunctionTable(self._job.base_dir)
+        generators: dict[str, Generator] = {}
+        for name, column in self._job.columns.items():
+            made = compile_generator(name, column, self._job, known, functions=functions)
+            if isinstance(made, tuple):
+                self._problems += made
+            else:
+                generators[name] = made
+        return generators
+
+    def _resolved(self, generators: dict[str, Generator]) -> dict[str, ResolvedTaskScheduling]:
+        resolved: dict[str, ResolvedTaskScheduling] = {}
+        for name, generator in generators.items():
+            column = self._job.columns[name]
+            alias = getattr(column, "model", None)
+            if alias is not None and alias not in self._job.models:
+                continue  # reported by its name
+            try:
+                resolved[name] = self._resolver.resolve(generator, column)
+            except SchedulingMetadataError as error:
+                self._problems.append(Problem(f"columns.{name}.metadata", error.message))
+        return resolved
+
+    def _resource_limits(self, scheduling: dict[str, ResolvedTaskScheduling]) -> dict[str, int]:
+        limits = self._job.limits
+        llm_wait = limits.llm_wait
+        if llm_wait is None:
+            used = {
+                ProviderModelKey(each.request_resource.provider, each.request_resource.model_id)
+                for each in scheduling.values()
+                if each.request_resource is not None
+            }
+            llm_wait = max(1, 2 * sum(self._requests.static_cap(endpoint) for endpoint in used))
+        always = {
+            "submission": limits.submission,
+            "llm_wait": llm_wait,
+            "local": limits.local,
+            "threads": limits.threads,
+        }
+        return {**limits.resources, **always}
+
+    def _beyond_limits(
+        self, scheduling: dict[str, ResolvedTaskScheduling], limits: dict[str, int]
+    ) -> Iterator[Problem]:
+        """Yield a problem for every amount that could never be admitted (T7)."""
+        for name, resolved in scheduling.items():
+            for resource, amount in resolved.resource_request.amounts:
+                limit = limits.get(resource)
+                if limit is not None and amount > limit >= 1:
+                    yield Problem(
+                        f"columns.{name}.resources.{resource}",
+                        f"each task asks for {amount}, the limit is {limit}",
+                        "raise the limit, or ask for less",
+                    )
+
+    def _plan(
+        self,
+        generators: dict[str, Generator],
+        upstream: Upstream,
+        scheduling: dict[str, ResolvedTaskScheduling],
+        limits: dict[str, int],
+    ) -> JobPlan:
+        job = self._job
+        columns = (output for name, each in job.columns.items() for output in declared_outputs(name, each))
+        aliases = dict.fromkeys(column.model for column in job.columns.values() if hasattr(column, "model"))
+        resources = dict.fromkeys(
+            each.request_resource for each in scheduling.values() if each.request_resource is not None
+        )
+        return JobPlan(
+            run_id=self._run_id,
+            job_name=job.name,
+            rows=self._rows,
+            row_group_size=job.row_group_size,
+            row_group_concurrency=job.limits.row_group_concurrency,
+            source_fields=self._fields,
+            dataset_columns=(*self._fields, *columns),
+            generators=tuple(
+                self._generator_plan(generators[name], upstream[name], scheduling[name])
+                for name in dependency_order(upstream)
+            ),
+            resource_limits=limits,
+            request_resources=tuple(self._requests.spec(resource) for resource in resources),
+            policy=job.limits.policy,
+            max_retries=job.failure.max_retries,
+            backoff_seconds=job.failure.backoff_seconds,
+            max_backoff_seconds=job.failure.max_backoff_seconds,
+            warnings=(*self._requests.warnings(), *self._resolver.warnings),
+            models={alias: self._requests.endpoint(alias).name for alias in aliases},
+        )
+
+    def _generator_plan(
+        self, generator: Generator, upstream: tuple[str, ...], scheduling: ResolvedTaskScheduling
+    ) -> GeneratorPlan:
+        column = self._job.columns[generator.name]
+        return GeneratorPlan(
+            name=generator.name,
+            task_type=generator.task_type,
+            outputs=generator.outputs,
+            needs=generator.needs,
+            upstream=upstream,
+            scheduling=scheduling,
+            order_dependent=isinstance(column, PythonColumn) and column.order_dependent,
+        )
+
+
+def _row_count(job: Job, source_rows: int) -> int:
+    if job.source is None:
+        return max(0, job.rows or 0)
+    return source_rows if job.rows is None else max(0, min(job.rows, source_rows))

@@ -1,0 +1,1 @@
+"""Request admission: when one concrete model call may leave the process."""

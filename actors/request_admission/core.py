@@ -1,0 +1,285 @@
+"""Grants one lease per outbound attempt, and takes every one back.
+
+Owns limits, what is in flight and who waits. Knows nothing of tasks, columns or row data: an item's
+event context is carried, never looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from actors.request_admission.endpoints import Endpoint, Resource
+from actors.request_admission.leases import RequestLeases
+from actors.request_admission.waiters import Waiter
+from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
+from messages.request_admission import (
+    AcquireRequestLease,
+    CancelRequestWait,
+    ProviderModelKey,
+    RegisterRequestResources,
+    RequestAdmissionDenied,
+    RequestAdmissionSnapshot,
+    RequestDenialReason,
+    RequestEventContext,
+    RequestLeaseDenied,
+    RequestLeaseGranted,
+    RequestLeaseReturned,
+    RequestResourcesRegistered,
+    ReturnRequestLease,
+)
+from messages.telemetry import Event, RecordEvents, RequestEventKind
+
+
+class RequestAdmissionCore:
+    """One generation of request admission."""
+
+    def __init__(self, *, generation: int = 1) -> None:
+        self._generation = generation
+        self._leases = RequestLeases(generation)
+        self._endpoints: dict[str, Endpoint] = {}
+        self._resources: dict[str, Resource] = {}
+        self._waiting: dict[int, tuple[Resource, Waiter]] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        self._snapshots = 0
+        self._events: list[Event] = []
+        self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
+            RegisterRequestResources: self._register,
+            AcquireRequestLease: self._acquire,
+            CancelRequestWait: self._cancel,
+            ReturnRequestLease: self._return,
+        }
+
+    @property
+    def accepts(self) -> frozenset[type[Message]]:
+        """The commands of `messages.request_admission`."""
+        return frozenset(self._handlers)
+
+    @property
+    def generation(self) -> int:
+        """The generation that this core's leases carry."""
+        return self._generation
+
+    def handle(self, message: Message, *, now: float) -> list[Outgoing]:
+        """Take one command."""
+        return self._handlers[type(message)](message, now)
+
+    def idle(self, *, now: float) -> list[Outgoing]:
+        """Let go of waiters whose time is up; tell the events since the last call."""
+        outgoing = self._expire(now)
+        if self._events:
+            events, self._events = self._events, []
+            outgoing.append(Outgoing(TELEMETRY, RecordEvents("request", events)))
+        return outgoing
+
+    def next_deadline(self) -> float | None:
+        """Return when the next waiter's time is up."""
+        while self._deadlines and self._deadlines[0][1] not in self._waiting:
+            heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def snapshot(self, *, now: float) -> RequestAdmissionSnapshot:
+        """Return every resource and endpoint as it is now."""
+        self._snapshots += 1
+        return RequestAdmissionSnapshot(
+            generation=self._generation,
+            resources=tuple(
+                resource.snapshot(now=now, sequence=self._snapshots) for resource in self._resources.values()
+            ),
+            provider_models=tuple(endpoint.snapshot() for endpoint in self._endpoints.values()),
+            leases_issued=self._leases.issued,
+            releases_by_reason=dict(self._leases.releases_by_reason),
+        )
+
+    def check(self) -> None:
+        """Assert that counts equal what they count, and that nobody waits who could go."""
+        for resource in self._resources.values():
+            held = [lease for lease in self._leases.active.values() if lease.resource == resource.key]
+            assert resource.in_flight == len(held) <= resource.limit.effective_max
+            assert len(resource.waiters) == len(resource.waiters.waiters())
+            assert not (len(resource.waiters) and resource.has_room), f"{resource.name}: a wake-up was lost"
+        for endpoint in self._endpoints.values():
+            assert endpoint.in_flight == sum(resource.in_flight for resource in endpoint.resources)
+            assert endpoint.in_flight <= endpoint.static_cap
+        assert len(self._waiting) == sum(len(resource.waiters) for resource in self._resources.values())
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def _register(self, message: RegisterRequestResources, now: float) -> list[Outgoing]:
+        outgoing = self._deny_all("shutdown", now)
+        self._endpoints, self._resources = {}, {}
+        for spec in message.resources:
+            key = ProviderModelKey(spec.resource.provider, spec.resource.model_id)
+            endpoint = self._endpoints.setdefault(key.name, Endpoint(key, spec.static_cap))
+            resource = Resource(spec, endpoint)
+            endpoint.resources.append(resource)
+            self._resources[resource.name] = resource
+            diagnostics = {"endpoint": key.name, "static_cap": spec.static_cap}
+            self._events.append(
+                Event("request_resource_registered", now, resource=resource.name, diagnostics=diagnostics)
+            )
+        registered = RequestResourcesRegistered(message.run_id, self._generation)
+        return [*outgoing, Outgoing(message.reply_to or SCHEDULER, registered)]
+
+    def _acquire(self, message: AcquireRequestLease, now: float) -> list[Outgoing]:
+        item = message.item
+        context = item.event_context
+        resource = self._resources.get(item.resource.name)
+        if resource is None:
+            known = ", ".join(self._resources) or "none"
+            return [
+                self._denied(
+                    message, "hard_policy_denial", now, f"{item.resource.name} is not one of: {known}"
+                )
+            ]
+        self._record("request_wait_started", context, resource, now)
+        waiter = Waiter(message, now)
+        if resource.has_room and not len(resource.waiters):
+            return [self._grant(resource, waiter, now)]
+        if not len(resource.waiters):
+            self._record("request_queue_formed", context, resource, now)
+        resource.waiters.add(waiter)
+        self._waiting[context.request_attempt_id] = (resource, waiter)
+        if waiter.deadline is not None:
+            heappush(self._deadlines, (waiter.deadline, context.request_attempt_id))
+        return []
+
+    def _cancel(self, message: CancelRequestWait, now: float) -> list[Outgoing]:
+        found = self._waiting.get(message.request_attempt_id)
+        if found is None:
+            return []  # granted meanwhile: the worker gives that lease back (A7)
+        return [self._give_up(*found, "cancellation", "request_wait_cancelled", now)]
+
+    def _return(self, message: ReturnRequestLease, now: float) -> list[Outgoing]:
+        lease, outcome = message.lease, message.outcome
+        reason = self._leases.take_back(lease)
+        outgoing: list[Outgoing] = []
+        if message.reply_to:
+            returned = RequestLeaseReturned(lease.lease_id, reason == "released", reason)
+            outgoing.append(Outgoing(message.reply_to, returned))
+        resource = self._resources.get(lease.resource.name)
+        if reason != "released" or resource is None:
+            self._events.append(
+                Event(
+                    "request_release_diagnostic",
+                    now,
+                    message.event_context.correlation,
+                    request_lease_id=lease.lease_id,
+                    request_attempt_id=message.event_context.request_attempt_id,
+                    resource=lease.resource.name,
+                    reason_or_outcome=reason,
+                )
+            )
+            return outgoing
+        resource.free()
+        resource.last_outcome = outcome.kind
+        resource.limit.on_return(lease, outcome, now=now)
+        self._record(
+            "request_lease_released",
+            message.event_context,
+            resource,
+            now,
+            lease_id=lease.lease_id,
+            outcome=outcome.kind,
+        )
+        return outgoing + self._serve(resource.endpoint, now)
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _serve(self, endpoint: Endpoint, now: float) -> list[Outgoing]:
+        """Grant to whoever can go now, in fair order."""
+        outgoing: list[Outgoing] = []
+        while (found := endpoint.next_waiter()) is not None:
+            resource, waiter = found
+            del self._waiting[waiter.message.item.event_context.request_attempt_id]
+            outgoing.append(self._grant(resource, waiter, now))
+            self._note_drained(resource, waiter, now)
+        return outgoing
+
+    def _grant(self, resource: Resource, waiter: Waiter, now: float) -> Outgoing:
+        message = waiter.message
+        context = message.item.event_context
+        resource.take()
+        lease = self._leases.issue(
+            resource.key,
+            now=now,
+            current_limit=resource.limit.current,
+            effective_max=resource.limit.effective_max,
+        )
+        self._record("request_wait_completed", context, resource, now)
+        self._record("request_lease_acquired", context, resource, now, lease_id=lease.lease_id)
+        return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease))
+
+    def _expire(self, now: float) -> list[Outgoing]:
+        outgoing: list[Outgoing] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            _, attempt = heappop(self._deadlines)
+            resource, waiter = self._waiting[attempt]
+            outgoing.append(self._give_up(resource, waiter, "queue_timeout", "request_wait_timeout", now))
+        return outgoing
+
+    def _deny_all(self, reason: RequestDenialReason, now: float) -> list[Outgoing]:
+        waiting = list(self._waiting.values())
+        return [
+            self._give_up(resource, waiter, reason, "request_wait_cancelled", now)
+            for resource, waiter in waiting
+        ]
+
+    def _give_up(
+        self,
+        resource: Resource,
+        waiter: Waiter,
+        reason: RequestDenialReason,
+        kind: RequestEventKind,
+        now: float,
+    ) -> Outgoing:
+        context = waiter.message.item.event_context
+        del self._waiting[context.request_attempt_id]
+        resource.waiters.remove(waiter)
+        self._record(kind, context, resource, now, outcome=reason)
+        self._note_drained(resource, waiter, now)
+        return self._denied(waiter.message, reason, now, f"waited {now - waiter.asked_at:.3f} s")
+
+    def _denied(
+        self, message: AcquireRequestLease, reason: RequestDenialReason, now: float, text: str
+    ) -> Outgoing:
+        context = message.item.event_context
+        self._events.append(
+            Event(
+                "request_acquire_denied",
+                now,
+                context.correlation,
+                request_attempt_id=context.request_attempt_id,
+                resource=message.item.resource.name,
+                reason_or_outcome=reason,
+            )
+        )
+        denied = RequestAdmissionDenied(reason, message=text)
+        return Outgoing(message.reply_to, RequestLeaseDenied(context.request_attempt_id, denied))
+
+    def _note_drained(self, resource: Resource, waiter: Waiter, now: float) -> None:
+        if not len(resource.waiters):
+            self._record("request_queue_drained", waiter.message.item.event_context, resource, now)
+
+    def _record(
+        self,
+        kind: RequestEventKind,
+        context: RequestEventContext,
+        resource: Resource,
+        now: float,
+        *,
+        lease_id: int = 0,
+        outcome: str = "",
+    ) -> None:
+        self._events.append(
+            Event(
+                kind,
+                now,
+                context.correlation,
+                request_lease_id=lease_id,
+                request_attempt_id=context.request_attempt_id,
+                resource=resource.name,
+                reason_or_outcome=outcome,
+            )
+        )

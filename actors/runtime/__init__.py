@@ -1,0 +1,1 @@
+"""The Pykka shell: mailboxes, routing, the base actor, and the system that wires actors together."""

@@ -1,0 +1,20 @@
+"""The run clock: monotonic seconds since the system started."""
+
+from __future__ import annotations
+
+import time
+
+
+class RunClock:
+    """Short numbers for logs, and the one place that converts between run time and `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self._epoch = time.monotonic()
+
+    def now(self) -> float:
+        """Return seconds since the system started, to the microsecond."""
+        return round(time.monotonic() - self._epoch, 6)
+
+    def to_monotonic(self, run_time: float) -> float:
+        """Return `run_time` as a `time.monotonic` value."""
+        return self._epoch + run_time

@@ -1,0 +1,81 @@
+"""An actor's mailbox: messages in order, one deadline, and how long the oldest has waited.
+
+Pykka lets an actor class bring its own inbox. This one wakes its actor at a deadline too, so that
+cooldowns and timeouts need neither a thread nor polling, and it can say how deep and how old it is.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from pykka._envelope import Envelope
+
+from messages.supervision import DeadlineReached
+
+
+class Inbox:
+    """Any thread puts; only the actor's own thread gets."""
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[float, Envelope[Any]]] = deque()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._sleeping = False
+        self.reader = 0
+        """The thread that reads this mailbox; 0 before the first read."""
+        self.deadline: float | None = None
+        """When to hand the actor a `DeadlineReached`, in `time.monotonic` seconds."""
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Append a message and wake the actor if it sleeps."""
+        self._messages.append((time.monotonic(), envelope))
+        # Two senders may both see the flag: the spare wake-up makes `get` look once more, no harm.
+        if self._sleeping:
+            self._sleeping = False
+            self._wake_up()
+
+    def get(self) -> Envelope[Any]:
+        """Return the next message, or a `DeadlineReached` once the deadline has come."""
+        self.reader = threading.get_ident()
+        while True:
+            timeout = None
+            if self.deadline is not None:
+                timeout = self.deadline - time.monotonic()
+                if timeout <= 0:
+                    self.deadline = None
+                    return Envelope(DeadlineReached())
+            if self._messages:
+                return self._messages.popleft()[1]
+            self._sleeping = True
+            if not self._messages:  # a message put before the flag was up has woken nobody
+                self._sleep(timeout)
+            self._sleeping = False
+
+    def empty(self) -> bool:
+        """Return whether no message waits."""
+        return not self._messages
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait."""
+        return len(self._messages)
+
+    def oldest_age(self) -> float:
+        """Return how long the oldest message has waited, in seconds; 0.0 when none does."""
+        try:
+            put_at = self._messages[0][0]
+        except IndexError:
+            return 0.0
+        return time.monotonic() - put_at
+
+    def _sleep(self, timeout: float | None) -> None:
+        try:
+            self._wake.get(timeout=timeout)
+        except queue.Empty:
+            return
+
+    def _wake_up(self) -> None:
+        self._wake.put(None)

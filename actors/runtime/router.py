@@ -1,0 +1,107 @@
+"""Names to mailboxes: how a message gets from one actor to another.
+
+Cores speak names. The router knows what each name stands for at the moment: an actor, a probe, or
+the reply address of a client outside the actor system.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Self, TypeAlias
+
+from messages import codec
+from messages._base import ActorName, Message
+
+Deliver: TypeAlias = Callable[[list[Message]], bool]
+"""Take messages, in order; return False if whoever should get them is gone."""
+
+Tap: TypeAlias = Callable[[ActorName, ActorName, Message], None]
+"""Called with (sender, receiver, message) for every delivery, in the sender's thread."""
+
+
+class Router:
+    """Delivers messages by name. Messages between two actors keep their order.
+
+    With `serialize`, every message crosses as msgpack: nothing mutable is shared, and what cannot be
+    encoded fails at the sender.
+    """
+
+    def __init__(self, *, serialize: bool = False) -> None:
+        self._serialize = serialize
+        self._destinations: dict[ActorName, Deliver] = {}
+        self._taps: tuple[Tap, ...] = ()
+        self._client_numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self.dead_letters: Counter[ActorName] = Counter()
+        self.on_dead_letters: Callable[[ActorName, ActorName, Sequence[Message]], None] | None = None
+
+    def register(self, name: ActorName, deliver: Deliver) -> None:
+        """Make `name` stand for `deliver` from now on."""
+        self._destinations[name] = deliver
+
+    def unregister(self, name: ActorName) -> None:
+        """Forget `name`; what is sent to it from now on is a dead letter."""
+        self._destinations.pop(name, None)
+
+    def add_tap(self, tap: Tap) -> None:
+        """Show every delivery to `tap` too."""
+        with self._lock:
+            self._taps = (*self._taps, tap)
+
+    def send(self, sender: ActorName, to: ActorName, messages: list[Message]) -> None:
+        """Deliver `messages`, in order, as one mailbox entry. Never raises because `to` is gone."""
+        if self._serialize:
+            messages = [codec.unpack(codec.pack(message)) for message in messages]
+        for tap in self._taps:
+            for message in messages:
+                tap(sender, to, message)
+        deliver = self._destinations.get(to)
+        if deliver is None or not deliver(messages):
+            with self._lock:
+                self.dead_letters[to] += len(messages)
+            if self.on_dead_letters is not None:
+                self.on_dead_letters(sender, to, messages)
+
+    def open_reply_box(self) -> ReplyBox:
+        """Return a new address for a client outside the actors."""
+        return ReplyBox(self, f"client-{next(self._client_numbers)}")
+
+
+class ReplyBox:
+    """A client's mailbox. Use as a context manager: its address ends with the block."""
+
+    def __init__(self, router: Router, address: ActorName) -> None:
+        self._router = router
+        self.address = address
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        router.register(address, self._deliver)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _deliver(self, messages: list[Message]) -> bool:
+        for message in messages:
+            self._messages.put(message)
+        return True
+
+    def get(self, timeout: float | None = None) -> Message:
+        """Return the next message.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds.
+        """
+        try:
+            return self._messages.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"no message for {self.address} within {timeout} s") from None
+
+    def close(self) -> None:
+        """Give the address up; what is still sent to it is a dead letter."""
+        self._router.unregister(self.address)

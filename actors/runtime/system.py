@@ -1,0 +1,236 @@
+"""The actor system in the user's process: starts the actors, wires them, speaks for the outside.
+
+Not an actor, and holds no job state: everything it does for a caller is a message to an actor and a
+wait for the answer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import pykka
+
+from actors.runtime.clock import RunClock
+from actors.runtime.handle import JobHandle
+from actors.runtime.parts import start_actor
+from actors.runtime.router import ReplyBox, Router
+from actors.runtime.shell import ActorShell
+from actors.runtime.watchdog import Watchdog
+from messages._base import ACTOR_NAMES, SCHEDULER, TELEMETRY, ActorName, Message, Query
+from messages.job import Job
+from messages.scheduler import CancelJob, JobResult, SubmitJob
+from messages.supervision import ActorSnapshot, GetSnapshot
+from messages.telemetry import LogEntry, RecordLog
+
+_STOP_SECONDS = 5.0
+_CLIENT: ActorName = "system"
+_logger = logging.getLogger("leasehold.system")
+_running: weakref.WeakSet[ActorSystem] = weakref.WeakSet()
+
+
+class ActorSystem:
+    """Six actors and the router between them.
+
+        with ActorSystem.start(log="actors.jsonl") as system:
+            result = system.run(job)
+
+    Methods may be called from any thread. `stop` may be called at any time, more than once.
+    """
+
+    def __init__(self, router: Router, clock: RunClock) -> None:
+        self.router = router
+        self.clock = clock
+        self._refs: dict[ActorName, pykka.ActorRef[ActorShell]] = {}
+        self._watchdog: Watchdog | None = None
+        self._stopping = threading.Lock()
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        log: str | os.PathLike[str] | None = None,
+        serialize_messages: bool = False,
+        observing: bool = True,
+        actors: Iterable[ActorName] = ACTOR_NAMES,
+        stuck_after_seconds: float = 10.0,
+    ) -> ActorSystem:
+        """Start the actors; return when all of them run.
+
+        log: file for the actor log; an existing one is replaced. None: no file.
+        serialize_messages: pass every message through msgpack on delivery, as over a network.
+        observing: False leaves events uncounted and unwritten, to measure what they cost.
+        actors: the subset to start; messages to the others are dead letters, or go to probes.
+        stuck_after_seconds: how long a mailbox may stand still before the watchdog names its actor.
+
+        Raises:
+            OSError: the log cannot be written.
+        """
+        system = cls(Router(serialize=serialize_messages), RunClock())
+        system.router.on_dead_letters = system._note_dead_letters
+        wanted = set(actors)
+        try:
+            for name in (known for known in ACTOR_NAMES if known in wanted):
+                path = None if log is None else Path(log)
+                ref = start_actor(name, system.router, system.clock, log=path, observing=observing)
+                system._refs[name] = ref
+        except BaseException:
+            system.stop()
+            raise
+        inboxes = {name: ref.actor_inbox for name, ref in system._refs.items()}
+        system._watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)
+        system._watchdog.start()
+        _running.add(system)
+        return system
+
+    def __enter__(self) -> Self:
+        """Return the system."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the system, also when the body raised."""
+        self.stop()
+
+    # -- jobs --------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        job: Job,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        log: str | os.PathLike[str] | None = None,
+    ) -> JobHandle:
+        """Start `job` and return once its work has begun.
+
+        out: folder for the dataset; None keeps the rows in memory. log: a log of this run alone.
+
+        Raises:
+            JobError: the job was refused; `problems` holds everything that has to be mended.
+        """
+        submit = SubmitJob(job, _text(out), _text(log))
+        return JobHandle.submit(self, submit)
+
+    def run(
+        self,
+        job: Job,
+        *,
+        out: str | os.PathLike[str] | None = None,
+        log: str | os.PathLike[str] | None = None,
+    ) -> JobResult:
+        """Run `job` to its end and return its result. Raises as `submit`.
+
+        An exception while waiting, such as KeyboardInterrupt, cancels the job first.
+        """
+        handle = self.submit(job, out=out, log=log)
+        try:
+            return handle.result()
+        except BaseException:
+            handle.cancel()
+            handle.result(timeout=_STOP_SECONDS * 4)
+            raise
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def tell(self, actor: ActorName, message: Message) -> None:
+        """Send `message` to an actor and return at once."""
+        self.router.send(_CLIENT, actor, [message])
+
+    def ask(self, actor: ActorName, query: Query, *, timeout: float = 5.0) -> Message:
+        """Send `query` to an actor and return its answer.
+
+        Raises:
+            TimeoutError: no answer came within `timeout` seconds.
+        """
+        with self.reply_box() as box:
+            self.tell(actor, msgspec.structs.replace(query, reply_to=box.address))
+            return box.get(timeout)
+
+    def snapshot(self, actor: ActorName, *, timeout: float = 5.0) -> ActorSnapshot:
+        """Return an actor's snapshot. Raises as `ask`."""
+        answer = self.ask(actor, GetSnapshot(), timeout=timeout)
+        assert isinstance(answer, ActorSnapshot)
+        return answer
+
+    def reply_box(self) -> ReplyBox:
+        """Return a new address at which answers can be received."""
+        return self.router.open_reply_box()
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Cancel a running job, wait for its leases, and stop every actor. Harmless a second time."""
+        with self._stopping:
+            if self._watchdog is not None:
+                self._watchdog.stop()
+                self._watchdog = None
+            if SCHEDULER in self._refs and len(self._refs) == len(ACTOR_NAMES):
+                self._end_job()
+            for name in reversed(ACTOR_NAMES):
+                ref = self._refs.pop(name, None)
+                if ref is not None:
+                    self._stop_actor(name, ref)
+            _running.discard(self)
+
+    def _end_job(self) -> None:
+        """Cancel the running job, if there is one, and wait until the scheduler is idle."""
+        with self.reply_box() as box:
+            self.tell(SCHEDULER, CancelJob("the system was stopped", reply_to=box.address))
+            deadline = self.clock.now() + _STOP_SECONDS * 4
+            try:
+                while self.clock.now() < deadline:
+                    self.tell(SCHEDULER, GetSnapshot(reply_to=box.address))
+                    while not isinstance(answer := box.get(_STOP_SECONDS), ActorSnapshot):
+                        pass
+                    if getattr(answer.state, "phase", "idle") == "idle":
+                        return
+                    threading.Event().wait(0.01)
+            except TimeoutError:
+                _logger.warning("the scheduler did not answer while the system was stopped")
+
+    def _stop_actor(self, name: ActorName, ref: pykka.ActorRef[ActorShell]) -> None:
+        try:
+            ref.stop(block=True, timeout=_STOP_SECONDS)
+        except pykka.Timeout:
+            _logger.warning("actor %s did not stop within %s s: its thread is left behind", name, _STOP_SECONDS)
+        self.router.unregister(name)
+
+    # -- what the runtime notices ------------------------------------------------------------------
+
+    def _note_dead_letters(self, sender: ActorName, to: ActorName, messages: Sequence[Message]) -> None:
+        kinds = sorted({type(message).__name__ for message in messages})
+        self._log(
+            "warning" if to in ACTOR_NAMES else "debug", "dead_letters", sender=sender, to=to, kinds=kinds
+        )
+
+    def _note_stuck(self, actor: ActorName, seconds: float, stack: list[str]) -> None:
+        _logger.error("actor %s has not read its mailbox for %.1f s; it is at %s", actor, seconds, stack[-1:])
+        self._log("error", "actor_stuck", actor_name=actor, seconds=round(seconds, 3), stack=stack)
+
+    def _log(self, level: Any, event: str, **fields: Any) -> None:
+        if TELEMETRY in self._refs:
+            entry = LogEntry(self.clock.now(), _CLIENT, level, event, fields)
+            self.router.send(_CLIENT, TELEMETRY, [RecordLog([entry])])
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+@atexit.register
+def _stop_forgotten() -> None:
+    """Stop systems that nobody stopped: their actors are daemon threads, and would lose what they hold."""
+    for system in list(_running):
+        system.stop()

@@ -1,0 +1,107 @@
+"""A job that has ended: its worker released, its files completed, its log closed, its result made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from actors.scheduler.run import JobRun
+from messages._base import SCHEDULER, STORAGE, TELEMETRY, WORKER, Outgoing
+from messages.scheduler import JobResult, JobStatus, ModelUsage
+from messages.storage import CloseRun, RunClosed
+from messages.telemetry import (
+    CapacityPlanReported,
+    CloseRunLog,
+    Event,
+    GetCapacityPlan,
+    RecordEvents,
+)
+from messages.worker import JobReleased, ReleaseJob
+
+
+class Closing:
+    """The chain release -> capacity plan -> storage -> log. A step that fails is passed over."""
+
+    def __init__(self, run: JobRun, *, started_at: float, overdue: bool) -> None:
+        self._run = run
+        self._started_at = started_at
+        self._models: dict[str, ModelUsage] = {}
+        self._capacity_plan: dict[str, Any] | None = None
+        self._result: JobResult | None = None
+        self._overdue = overdue
+        self._steps = [self._release, self._ask_plan, self._close_storage, self._close_log]
+
+    @property
+    def run_id(self) -> str:
+        """The run that is closed."""
+        return self._run.plan.run_id
+
+    def next_step(self, now: float) -> list[Outgoing]:
+        """Return what to send next; empty when the run is closed."""
+        return self._steps.pop(0)(now) if self._steps else []
+
+    def note(self, message: Any) -> None:
+        """Keep what a step answered."""
+        if isinstance(message, JobReleased):
+            self._models = message.models
+        elif isinstance(message, CapacityPlanReported) and message.plan is not None:
+            self._capacity_plan = msgspec.to_builtins(message.plan)
+        elif isinstance(message, RunClosed):
+            self._result = message.result
+
+    def result(self, now: float) -> JobResult:
+        """Return the job's result: storage's, which has counted what is on disk, where there is one."""
+        return self._result or self._counted(now)
+
+    def _release(self, _now: float) -> list[Outgoing]:
+        return [Outgoing(WORKER, ReleaseJob(self.run_id, reply_to=SCHEDULER))]
+
+    def _ask_plan(self, _now: float) -> list[Outgoing]:
+        return [Outgoing(TELEMETRY, GetCapacityPlan(self.run_id, reply_to=SCHEDULER))]
+
+    def _close_storage(self, now: float) -> list[Outgoing]:
+        close = CloseRun(self.run_id, self._counted(now), self._capacity_plan, reply_to=SCHEDULER)
+        return [Outgoing(STORAGE, close)]
+
+    def _close_log(self, now: float) -> list[Outgoing]:
+        result = self.result(now)
+        counts = {
+            "rows_requested": result.rows_requested,
+            "rows_written": result.rows_written,
+            "rows_dropped": result.rows_dropped,
+            "rows_pending": result.rows_pending,
+            "wall_seconds": result.wall_seconds,
+        }
+        completed = Event("scheduler_job_completed", now, reason_or_outcome=result.status, diagnostics=counts)
+        return [
+            Outgoing(TELEMETRY, RecordEvents("scheduler", [completed])),
+            Outgoing(TELEMETRY, CloseRunLog(self.run_id, reply_to=SCHEDULER)),
+        ]
+
+    def _counted(self, now: float) -> JobResult:
+        run = self._run
+        dropped = run.row_groups.drop_reasons.total()
+        error = run.first_error
+        if self._overdue:
+            error = f"{error or 'stopped'}; {run.leased} task leases were not returned in time"
+        return JobResult(
+            run_id=self.run_id,
+            job_name=run.plan.job_name,
+            status=self._status(dropped),
+            rows_requested=run.plan.rows,
+            rows_written=run.row_groups.rows_written,
+            rows_dropped=dropped,
+            rows_pending=run.plan.rows - run.row_groups.rows_written - dropped,
+            drop_reasons=dict(run.row_groups.drop_reasons),
+            wall_seconds=round(now - self._started_at, 6),
+            first_error=error,
+            models=self._models,
+        )
+
+    def _status(self, dropped: int) -> JobStatus:
+        if self._overdue:
+            return "failed"
+        if self._run.stop_status is not None:
+            return self._run.stop_status
+        return "partial" if dropped else "succeeded"

@@ -1,0 +1,252 @@
+"""Chooses which ready tasks to ask leases for, and knows why nothing can be asked for.
+
+Owns the queue and a copy of task admission's view. Between two views availability can only have grown:
+only the scheduler asks for leases, workers only return them. So what is selected against the copy is
+at worst too careful. One request is under way at a time; everything eligible goes into it.
+
+A group that the policy refuses is parked and not looked at on every pass. The policy's answer about it
+can change when one of the group's own leases comes back, or when no peer presses any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+from actors.scheduler.fair_queue import FairTaskQueue
+from messages.task_admission import (
+    TaskAdmissionBlockSummary,
+    TaskAdmissionDenialReason,
+    TaskAdmissionPolicy,
+    TaskAdmissionPolicyDecision,
+    TaskAdmissionView,
+    TaskAdmissionViewUpdate,
+    TaskLease,
+    TaskLeasesDecided,
+)
+from messages.tasks import (
+    GroupName,
+    QueueSelection,
+    SchedulableTask,
+    SchedulerResourceKey,
+    SchedulerResourceRequest,
+    TaskId,
+)
+
+V = TypeVar("V", int, dict[SchedulerResourceKey, int])
+
+
+class Dispatcher:
+    """Selection, acquisition and commit as one logical transaction over two actors."""
+
+    def __init__(self, policy: TaskAdmissionPolicy, view: TaskAdmissionView) -> None:
+        self.queue = FairTaskQueue()
+        self._policy = policy
+        self._view = view
+        self._asked: list[QueueSelection] = []
+        self._parked: dict[GroupName, _Parked] = {}
+        self._parked_lanes: dict[SchedulerResourceRequest, dict[GroupName, None]] = {}
+        self._refused: list[tuple[GroupName, TaskAdmissionPolicyDecision]] = []
+
+    @property
+    def asking(self) -> bool:
+        """Whether a request for leases is under way."""
+        return bool(self._asked)
+
+    def select(self) -> list[QueueSelection]:
+        """Return every eligible task in fair order, held in the queue, to ask leases for.
+
+        Empty while an earlier request is undecided.
+        """
+        if self._asked:
+            return []
+        queue, available = self.queue, self._view.resources_available
+        selections: list[QueueSelection] = []
+        self._recheck_parked()
+        while True:
+            selection = queue.select_next(self._is_eligible, self._fits)
+            self._park_refused()
+            if selection is None:
+                if self._recheck_parked():
+                    continue
+                break
+            queue.hold(selection)
+            selections.append(selection)
+            self._foresee(selection.item, available)
+        self._asked = selections
+        return selections
+
+    def decide(
+        self, decided: TaskLeasesDecided
+    ) -> tuple[list[tuple[SchedulableTask, TaskLease]], list[TaskLease]]:
+        """Commit what was granted; return (tasks to start with their leases, leases gone stale)."""
+        selections, self._asked = self._asked, []
+        granted = {lease.task_id: lease for lease in decided.leases}
+        starts: list[tuple[SchedulableTask, TaskLease]] = []
+        stale: list[TaskLease] = []
+        for selection in selections:
+            lease = granted.pop(selection.item.task_id, None)
+            if lease is None:
+                continue
+            item = self.queue.commit(selection)
+            if item is None:
+                stale.append(lease)
+            else:
+                starts.append((item, lease))
+        stale.extend(granted.values())  # for nothing that was asked: it must not be kept
+        self._put_back(selections, decided)
+        self.apply(decided.view)
+        return starts, stale
+
+    def apply(self, update: TaskAdmissionViewUpdate) -> None:
+        """Bring the copy of the view up to date; groups whose leases changed are looked at again."""
+        view = self._view
+        view.resources_available.update(update.resources_available)
+        _replace(view.leased_resources_by_group, update.leased_resources_by_group)
+        _replace(view.running_by_group, update.running_by_group)
+        _replace(view.policy_debt_by_group_resource, update.policy_debt_by_group_resource)
+        if self._parked:
+            for name in update.running_by_group:
+                self._unpark(name)
+
+    def discard(self, task_ids: Iterable[TaskId]) -> None:
+        """Remove tasks that are no longer wanted; a group that lost some is judged anew."""
+        for item in self.queue.discard(task_ids):
+            self._unpark(item.group.name)
+
+    def explain_blocked(self) -> TaskAdmissionBlockSummary:
+        """Return why nothing that is queued may start right now.
+
+        Reasons come with the number of groups each one stops, the most frequent first.
+        """
+        counts: dict[TaskAdmissionDenialReason, int] = {}
+        short: dict[SchedulerResourceKey, int] = {}
+        after: float | None = None
+        parked_lanes: dict[SchedulerResourceRequest, int] = {}
+        for decision, request in self._parked.values():
+            reason = decision.reason or "policy_denial"
+            counts[reason] = counts.get(reason, 0) + 1
+            if decision.available_after is not None:
+                after = decision.available_after if after is None else min(after, decision.available_after)
+            parked_lanes[request] = parked_lanes.get(request, 0) + 1
+        for lane in self.queue.pressure().heads:
+            waiting = lane.groups - parked_lanes.get(lane.request, 0)
+            lacking = self._short_of(lane.request)
+            if waiting > 0 and lacking is not None:
+                counts["no_capacity"] = counts.get("no_capacity", 0) + waiting
+                short[lacking] = short.get(lacking, 0) + waiting
+        reasons = tuple(sorted(counts, key=lambda reason: -counts[reason]))
+        return TaskAdmissionBlockSummary(
+            queued_count=len(self.queue),
+            dominant_reasons=reasons,
+            available_after=after,
+            diagnostics={"groups_by_reason": dict(counts), "short_of": short},
+        )
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _is_eligible(self, item: SchedulableTask) -> bool:
+        decision = self._policy.evaluate(item, self.queue.pressure(), self._view)
+        if not decision.allowed:
+            self._refused.append((item.group.name, decision))
+        return decision.allowed
+
+    def _fits(self, request: SchedulerResourceRequest) -> bool:
+        return self._short_of(request) is None
+
+    def _short_of(self, request: SchedulerResourceRequest) -> SchedulerResourceKey | None:
+        available = self._view.resources_available
+        for resource, amount in request.amounts:
+            if available.get(resource, 0) < amount:
+                return resource
+        return None
+
+    def _foresee(self, item: SchedulableTask, available: dict[SchedulerResourceKey, int]) -> None:
+        """Count a selection as if it had been granted; the next view says how it really went."""
+        name, view = item.group.name, self._view
+        view.running_by_group[name] = view.running_by_group.get(name, 0) + 1
+        held = view.leased_resources_by_group.setdefault(name, {})
+        for resource, amount in item.resource_request.amounts:
+            available[resource] -= amount
+            held[resource] = held.get(resource, 0) + amount
+
+    def _put_back(self, selections: list[QueueSelection], decided: TaskLeasesDecided) -> None:
+        """Return what was foreseen for tasks that were denied, and look past their groups."""
+        if not decided.denials:
+            return
+        denied = {denial.task_id: denial for denial in decided.denials}
+        for selection in selections:
+            denial = denied.get(selection.item.task_id)
+            if denial is None:
+                continue
+            item, name = selection.item, selection.item.group.name
+            self.queue.abort(name)
+            self._unforesee(item)
+            refusal = TaskAdmissionPolicyDecision(
+                False, denial.reason, denial.available_after, diagnostics=denial.diagnostics
+            )
+            if denial.reason != "no_capacity":
+                self._park(name, refusal)
+
+    def _unforesee(self, item: SchedulableTask) -> None:
+        name, view = item.group.name, self._view
+        _replace(view.running_by_group, {name: view.running_by_group.get(name, 0) - 1})
+        held = view.leased_resources_by_group.get(name, {})
+        left = {
+            resource: held.get(resource, 0) - amount for resource, amount in item.resource_request.amounts
+        }
+        held.update(left)
+
+    def _park_refused(self) -> None:
+        for name, decision in self._refused:
+            self._park(name, decision)
+        self._refused.clear()
+
+    def _park(self, name: GroupName, decision: TaskAdmissionPolicyDecision) -> None:
+        head = self.queue.head_of(name)
+        if head is None:
+            return  # nothing of it is queued any more; when there is, it is judged anew
+        self._parked[name] = _Parked(decision, head.resource_request)
+        self._parked_lanes.setdefault(head.resource_request, {})[name] = None
+        self.queue.park(name)
+
+    def _unpark(self, name: GroupName) -> None:
+        parked = self._parked.pop(name, None)
+        if parked is None:
+            return
+        lane = self._parked_lanes[parked.request]
+        del lane[name]
+        if not lane:
+            del self._parked_lanes[parked.request]
+        self.queue.unpark(name)
+
+    def _recheck_parked(self) -> bool:
+        """Judge parked groups again that peers may have stopped pressing; return whether any may go.
+
+        Pressure is the same for all groups with one vector, so one of them stands for all: the work is
+        per vector, not per group.
+        """
+        found = False
+        for request, names in list(self._parked_lanes.items()):
+            if not self._fits(request):
+                continue
+            head = self.queue.head_of(next(iter(names)))
+            if head is None or self._policy.evaluate(head, self.queue.pressure(), self._view).allowed:
+                found = True
+                for name in list(names):
+                    self._unpark(name)
+        return found
+
+
+class _Parked(NamedTuple):
+    decision: TaskAdmissionPolicyDecision
+    request: SchedulerResourceRequest
+
+
+def _replace(entries: dict[GroupName, V], update: dict[GroupName, V]) -> None:
+    """Take over changed entries; an empty or zero one removes its group."""
+    for name, value in update.items():
+        if value:
+            entries[name] = value
+        else:
+            entries.pop(name, None)

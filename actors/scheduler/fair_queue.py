@@ -1,0 +1,354 @@
+"""The ready queue: weighted fair order over groups, first in first out inside a group.
+
+Owns ready order only (Q5): it knows nothing of what is admitted, of providers or of policies. A task
+leaves it by dispatch in two steps: `select_next` names it and changes nothing, `commit` removes it. In
+between, `hold` lets a whole batch be selected before the first is decided: a held task is still queued,
+but the next selection looks past it; `abort` puts a group's held tasks back in their old place.
+
+Order is by virtual time: each dispatched task moves its group's tag on by 1/weight, and the group with
+the least tag is next. A group that becomes active starts at the present virtual time, or at its own tag
+where that is later, so that idling earns nothing and costs nothing (Q1).
+
+Cost: groups whose next task asks for the same resource vector stand in one lane, a heap by tag. There
+are few lanes however many groups there are, so what does not fit is skipped lane by lane, and a
+selection costs O(lanes + log groups).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+
+from messages.tasks import (
+    GroupName,
+    HeadDemand,
+    QueueSelection,
+    QueueView,
+    SchedulableTask,
+    SchedulerResourceKey,
+    SchedulerResourceRequest,
+    TaskGroupSpec,
+    TaskId,
+)
+
+
+class _Lane:
+    """The groups whose next task asks for one resource vector, parked ones included."""
+
+    __slots__ = ("groups", "heap", "request", "weight")
+
+    def __init__(self, request: SchedulerResourceRequest) -> None:
+        self.request = request
+        self.heap: list[tuple[float, int, _Group]] = []
+        self.groups = 0
+        self.weight = 0.0
+
+
+class _Group:
+    """One group's queued tasks and its place in the order."""
+
+    __slots__ = ("held", "lane", "parked", "place", "ready", "spec", "step", "tag", "ticket", "version")
+
+    def __init__(self, spec: TaskGroupSpec, tag: float) -> None:
+        self.spec = spec
+        self.step = 1.0 / spec.weight
+        self.tag = tag  # where the group stands once everything committed is counted
+        self.place = tag  # the same with everything held counted too: what orders it
+        self.ready: deque[SchedulableTask] = deque()
+        self.held: deque[SchedulableTask] = deque()
+        self.lane: _Lane | None = None
+        self.ticket = 0  # the number of its valid heap entry; any other entry is stale
+        self.version = 0
+        self.parked = False
+
+
+class FairTaskQueue:
+    """Rules Q1 to Q6. All methods are O(log groups) or better unless they say otherwise."""
+
+    def __init__(self) -> None:
+        self._groups: dict[GroupName, _Group] = {}
+        self._lanes: dict[SchedulerResourceRequest, _Lane] = {}
+        self._items: dict[TaskId, SchedulableTask] = {}
+        self._demand: dict[SchedulerResourceKey, int] = {}
+        self._idle_tags: dict[GroupName, float] = {}
+        self._virtual_time = 0.0
+        self._tickets = 0
+        self._view: QueueView | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, task_id: TaskId) -> bool:
+        return task_id in self._items
+
+    # -- in and out ----------------------------------------------------------------------------------
+
+    def enqueue(self, items: Iterable[SchedulableTask]) -> list[TaskId]:
+        """Append ready tasks to their groups; return the ids that were not queued already (Q2)."""
+        accepted: list[TaskId] = []
+        known, demand, groups = self._items, self._demand, self._groups
+        for item in items:
+            if item.task_id in known:
+                continue
+            known[item.task_id] = item
+            accepted.append(item.task_id)
+            for resource, amount in item.resource_request.amounts:
+                demand[resource] = demand.get(resource, 0) + amount
+            group = groups.get(item.group.name) or self._activate(item.group)
+            group.ready.append(item)
+            if group.lane is None:
+                self._place(group)
+        if accepted:
+            self._view = None
+        return accepted
+
+    def select_next(
+        self,
+        is_eligible: Callable[[SchedulableTask], bool],
+        fits: Callable[[SchedulerResourceRequest], bool] | None = None,
+    ) -> QueueSelection | None:
+        """Return the first eligible task in fair order, changing nothing (Q3).
+
+        `fits`, where given, is asked once per distinct resource vector: a vector that does not fit makes
+        all its groups ineligible.
+        """
+        lanes = [lane for lane in self._lanes.values() if fits is None or fits(lane.request)]
+        aside: list[tuple[_Lane, tuple[float, int, _Group]]] = []
+        try:
+            while True:
+                first: tuple[float, int, _Group] | None = None
+                at: _Lane | None = None
+                for lane in lanes:
+                    top = self._top(lane)
+                    if top is not None and (first is None or top < first):
+                        first, at = top, lane
+                if first is None or at is None:
+                    return None
+                item = first[2].ready[0]
+                if is_eligible(item):
+                    return QueueSelection(item, self.pressure(), first[2].version)
+                aside.append((at, heappop(at.heap)))
+        finally:
+            for lane, entry in aside:
+                heappush(lane.heap, entry)
+
+    def hold(self, selection: QueueSelection) -> None:
+        """Look past this selection until it is committed or aborted.
+
+        Raises:
+            ValueError: the selection is not its group's next task.
+        """
+        group = self._groups.get(selection.item.group.name)
+        if group is None or not group.ready or group.ready[0] is not selection.item:
+            raise ValueError(f"task {selection.item.task_id} is not the next of its group")
+        group.held.append(group.ready.popleft())
+        group.place += group.step
+        self._place(group)
+
+    def commit(self, selection: QueueSelection) -> SchedulableTask | None:
+        """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
+        item = selection.item
+        group = self._groups.get(item.group.name)
+        if group is None or selection.sequence_version != group.version:
+            return None
+        if group.held:
+            if group.held[0] is not item:
+                return None
+            group.held.popleft()
+        elif group.ready and group.ready[0] is item:
+            group.ready.popleft()
+            group.place += group.step
+            self._place(group)
+        else:
+            return None
+        self._forget(item)
+        self._virtual_time = max(self._virtual_time, group.tag)
+        group.tag += group.step
+        if not group.ready and not group.held:
+            self._deactivate(group)
+        return item
+
+    def abort(self, name: GroupName) -> None:
+        """Put a group's held tasks back where they were; their selections have gone stale."""
+        group = self._groups.get(name)
+        if group is None or not group.held:
+            return
+        group.ready.extendleft(reversed(group.held))
+        group.held.clear()
+        group.place = group.tag
+        group.version += 1
+        self._place(group)
+
+    def discard(self, task_ids: Iterable[TaskId]) -> list[SchedulableTask]:
+        """Remove tasks that are no longer wanted; return those that were queued.
+
+        A held one is removed too: its commit then finds it stale. O(queued tasks of the groups touched).
+        """
+        gone: dict[GroupName, set[TaskId]] = {}
+        removed: list[SchedulableTask] = []
+        for task_id in task_ids:
+            item = self._items.get(task_id)
+            if item is not None:
+                gone.setdefault(item.group.name, set()).add(task_id)
+                removed.append(item)
+                self._forget(item)
+        for name, ids in gone.items():
+            group = self._groups[name]
+            if any(item.task_id in ids for item in group.held):
+                self.abort(name)
+            group.ready = deque(item for item in group.ready if item.task_id not in ids)
+            group.version += 1
+            if group.ready or group.held:
+                self._place(group)
+            else:
+                self._leave_lane(group)
+                self._deactivate(group)
+        return removed
+
+    def queued_ids(self) -> list[TaskId]:
+        """Return the ids of everything queued."""
+        return list(self._items)
+
+    # -- passing over ----------------------------------------------------------------------------------
+
+    def park(self, name: GroupName) -> None:
+        """Look past a group that was found ineligible, until `unpark`. Its place and demand stay."""
+        group = self._groups.get(name)
+        if group is not None and not group.parked:
+            group.parked = True
+            group.ticket = 0
+
+    def unpark(self, name: GroupName) -> None:
+        """Look at a parked group again."""
+        group = self._groups.get(name)
+        if group is not None and group.parked:
+            group.parked = False
+            self._place(group)
+
+    # -- facts -------------------------------------------------------------------------------------------
+
+    def pressure(self) -> QueueView:
+        """Return what policies read of the queue: totals, and the heads per distinct vector."""
+        if self._view is None:
+            heads = tuple(HeadDemand(lane.request, lane.groups, lane.weight) for lane in self._lanes.values())
+            self._view = QueueView(len(self._items), heads)
+        return self._view
+
+    def head_of(self, name: GroupName) -> SchedulableTask | None:
+        """Return a group's next task that is not held."""
+        group = self._groups.get(name)
+        return group.ready[0] if group is not None and group.ready else None
+
+    def view(self) -> QueueView:
+        """Return everything about the queue, per group too. O(queued): for snapshots."""
+        by_group: dict[GroupName, int] = {}
+        demand: dict[GroupName, dict[SchedulerResourceKey, int]] = {}
+        first: dict[GroupName, TaskId] = {}
+        for name, group in self._groups.items():
+            by_group[name] = len(group.ready) + len(group.held)
+            totals = demand.setdefault(name, {})
+            for item in (*group.held, *group.ready):
+                first.setdefault(name, item.task_id)
+                for resource, amount in item.resource_request.amounts:
+                    totals[resource] = totals.get(resource, 0) + amount
+        return QueueView(
+            queued_total=len(self._items),
+            heads=self.pressure().heads,
+            queued_peer_demand_by_resource=dict(self._demand),
+            queued_by_group=by_group,
+            queued_demand_by_group_resource=demand,
+            first_candidate_by_group=first,
+        )
+
+    def check(self) -> None:
+        """Assert that the parts which summarise each other agree. O(queued)."""
+        queued = [item for group in self._groups.values() for item in (*group.held, *group.ready)]
+        assert {item.task_id for item in queued} == set(self._items)
+        assert len(queued) == len(self._items)
+        demand: dict[SchedulerResourceKey, int] = {}
+        for item in queued:
+            for resource, amount in item.resource_request.amounts:
+                demand[resource] = demand.get(resource, 0) + amount
+        assert self._demand == demand
+        for lane in self._lanes.values():
+            members = [group for group in self._groups.values() if group.lane is lane]
+            assert lane.groups == len(members) > 0
+            assert abs(lane.weight - sum(group.spec.weight for group in members)) < 1e-6
+        for group in self._groups.values():
+            assert group.ready or group.held
+            assert (group.lane is not None) == bool(group.ready)
+            assert group.lane is None or group.lane.request == group.ready[0].resource_request
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _activate(self, spec: TaskGroupSpec) -> _Group:
+        tag = max(self._idle_tags.pop(spec.name, 0.0), self._virtual_time)
+        group = self._groups[spec.name] = _Group(spec, tag)
+        return group
+
+    def _deactivate(self, group: _Group) -> None:
+        del self._groups[group.spec.name]
+        if not self._groups:
+            # Nothing is queued: whoever comes next starts level.
+            self._virtual_time = max([self._virtual_time, group.tag, *self._idle_tags.values()])
+            self._idle_tags.clear()
+        elif group.tag > self._virtual_time:
+            self._idle_tags[group.spec.name] = group.tag
+            if len(self._idle_tags) > 2 * len(self._groups) + 16:
+                now = self._virtual_time
+                self._idle_tags = {name: tag for name, tag in self._idle_tags.items() if tag > now}
+
+    def _place(self, group: _Group) -> None:
+        """Bring a group's lane and heap entry up to date with its next task."""
+        if not group.ready:
+            self._leave_lane(group)
+            return
+        request = group.ready[0].resource_request
+        lane = group.lane
+        if lane is None or lane.request is not request:
+            if lane is None or lane.request != request:
+                self._leave_lane(group)
+                lane = self._lanes.get(request)
+                if lane is None:
+                    lane = self._lanes[request] = _Lane(request)
+                lane.groups += 1
+                lane.weight += group.spec.weight
+                group.lane = lane
+                self._view = None
+        if not group.parked:
+            self._tickets += 1
+            group.ticket = self._tickets
+            heappush(lane.heap, (group.place, group.ticket, group))
+
+    def _leave_lane(self, group: _Group) -> None:
+        lane = group.lane
+        if lane is None:
+            return
+        lane.groups -= 1
+        lane.weight -= group.spec.weight
+        if not lane.groups:
+            del self._lanes[lane.request]
+        group.lane = None
+        group.ticket = 0
+        self._view = None
+
+    def _top(self, lane: _Lane) -> tuple[float, int, _Group] | None:
+        heap = lane.heap
+        while heap:
+            entry = heap[0]
+            if entry[1] == entry[2].ticket and entry[2].lane is lane:
+                return entry
+            heappop(heap)
+        return None
+
+    def _forget(self, item: SchedulableTask) -> None:
+        del self._items[item.task_id]
+        self._view = None
+        demand = self._demand
+        for resource, amount in item.resource_request.amounts:
+            left = demand[resource] - amount
+            if left:
+                demand[resource] = left
+            else:
+                del demand[resource]

@@ -1,0 +1,1 @@
+"""Storage: the rows of a source file in, durable row groups out (R10, R13)."""

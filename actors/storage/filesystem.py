@@ -1,0 +1,135 @@
+"""The few file operations that durability is made of, and the real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
+
+
+class FileSystem(Protocol):
+    """What storing a run does to a disk. Every operation raises OSError when it fails."""
+
+    def make_folders(self, folder: Path) -> None:
+        """Make the folder and those above it that are missing, durably."""
+
+    def claim_folder(self, folder: Path) -> None:
+        """Make the folder; FileExistsError where there is one, so that only one process ever succeeds."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Make the file hold exactly `data`, and sync it."""
+
+    def append(self, path: Path, at: int, data: bytes) -> None:
+        """Cut the file to its first `at` bytes, add `data`, and sync it.
+
+        So whatever a failed append left behind is gone with the next one.
+        """
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give the file another name, replacing what has it, in one step."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in the folder durable."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder."""
+
+
+class LocalFileSystem:
+    """The operating system's files."""
+
+    def make_folders(self, folder: Path) -> None:
+        """Make the folder and those above it that are missing, durably."""
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            self.sync_folder(path.parent)
+
+    def claim_folder(self, folder: Path) -> None:
+        """Make the folder; FileExistsError where there is one."""
+        folder.mkdir()
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Make the file hold exactly `data`, and sync it."""
+        with _opened(path, os.O_CREAT | os.O_TRUNC) as file:
+            _write_all(file, data)
+            os.fsync(file)
+
+    def append(self, path: Path, at: int, data: bytes) -> None:
+        """Cut the file to its first `at` bytes, add `data`, and sync it."""
+        with _opened(path, 0) as file:
+            if os.fstat(file).st_size < at:
+                raise OSError(errno.EIO, "the file has lost lines that were written to it")
+            os.ftruncate(file, at)
+            os.lseek(file, at, os.SEEK_SET)
+            _write_all(file, data)
+            os.fsync(file)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give the file another name, replacing what has it, in one step."""
+        old.replace(new)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in the folder durable."""
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            # Some network file systems cannot sync a folder and order renames by themselves.
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
+        finally:
+            os.close(handle)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder."""
+        folder.rmdir()
+
+
+def publish(files: FileSystem, path: Path, data: bytes) -> None:
+    """Make `path` hold `data`, all of it or nothing, so that it survives a crash from here on.
+
+    A crash in between leaves at most a file that ends in `.tmp`, which the next writer replaces.
+
+    Raises:
+        OSError: an operation failed. `path` is as before, unless only its folder could not be synced.
+    """
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        files.write(unfinished, data)
+        files.rename(unfinished, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            files.remove(unfinished)
+        raise
+    files.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open for writing; errors that name no file, as those of a write, name this one."""
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666)
+    try:
+        yield file
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

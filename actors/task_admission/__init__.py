@@ -1,0 +1,1 @@
+"""Task admission: when dependency-ready work may become a running worker."""

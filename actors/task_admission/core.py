@@ -1,0 +1,182 @@
+"""Decides which selected tasks get a lease, and accounts for every token that comes back.
+
+Owns the ledger and the policy. Knows nothing of columns' meaning, row data, workers or providers. The
+lease events are made here, because here is where a lease begins and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.task_admission.ledger import Ledger
+from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
+from messages.task_admission import (
+    AcquireTaskLeases,
+    ConfigureTaskAdmission,
+    ReturnTaskLeases,
+    TaskAdmissionConfigured,
+    TaskAdmissionDenied,
+    TaskAdmissionPolicy,
+    TaskAdmissionSnapshot,
+    TaskLease,
+    TaskLeaseRelease,
+    TaskLeasesDecided,
+    TaskLeasesReturned,
+)
+from messages.tasks import GroupName, QueueSelection, SchedulerResourceRequest
+from messages.telemetry import Event, RecordEvents
+
+
+class TaskAdmissionCore:
+    """One generation of task admission."""
+
+    def __init__(self, policy_named: Callable[[str], TaskAdmissionPolicy], *, generation: int = 1) -> None:
+        self._policy_named = policy_named
+        self._generation = generation
+        self._policy: TaskAdmissionPolicy | None = None
+        self._ledger = Ledger({}, generation=generation)
+        self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
+            ConfigureTaskAdmission: self._configure,
+            AcquireTaskLeases: self._acquire,
+            ReturnTaskLeases: self._return,
+        }
+
+    @property
+    def accepts(self) -> frozenset[type[Message]]:
+        """The commands of `messages.task_admission`."""
+        return frozenset(self._handlers)
+
+    @property
+    def generation(self) -> int:
+        """The generation that this core's leases carry."""
+        return self._generation
+
+    def handle(self, message: Message, *, now: float) -> list[Outgoing]:
+        """Take one command."""
+        return self._handlers[type(message)](message, now)
+
+    def idle(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return nothing: every command is answered at once."""
+        return []
+
+    def next_deadline(self) -> float | None:
+        """Return None: nothing here depends on time."""
+        return None
+
+    def snapshot(self, *, now: float) -> TaskAdmissionSnapshot:  # noqa: ARG002 - as above
+        """Return the accounts."""
+        ledger = self._ledger
+        return TaskAdmissionSnapshot(
+            generation=self._generation,
+            view=ledger.snapshot(),
+            active_leases=len(ledger.active),
+            leases_issued=ledger.issued,
+            releases_by_reason=dict(ledger.releases_by_reason),
+        )
+
+    def check(self) -> None:
+        """Assert the ledger's invariants."""
+        self._ledger.check()
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def _configure(self, message: ConfigureTaskAdmission, _now: float) -> list[Outgoing]:
+        config = message.config
+        self._policy = self._policy_named(config.policy)
+        self._ledger = Ledger(
+            config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
+        )
+        configured = TaskAdmissionConfigured(message.run_id, self._generation, self._ledger.snapshot())
+        return [Outgoing(message.reply_to or SCHEDULER, configured)]
+
+    def _acquire(self, message: AcquireTaskLeases, now: float) -> list[Outgoing]:
+        leases: list[TaskLease] = []
+        denials: list[TaskAdmissionDenied] = []
+        events: list[Event] = []
+        denied_groups: dict[GroupName, TaskAdmissionDenied] = {}
+        for selection in message.selections:
+            item = selection.item
+            # FIFO inside a group: once its first is denied, those behind it are not looked at.
+            earlier = denied_groups.get(item.group.name)
+            if earlier is None:
+                decision = self._decide(selection, now)
+                if type(decision) is TaskLease:
+                    leases.append(decision)
+                    events.append(
+                        Event("task_lease_acquired", now, item.correlation, task_lease_id=decision.lease_id)
+                    )
+                    continue
+                assert isinstance(decision, TaskAdmissionDenied)
+                denied_groups[item.group.name] = decision
+            else:
+                decision = TaskAdmissionDenied(
+                    item.task_id, earlier.reason, earlier.available_after, earlier.diagnostics
+                )
+            denials.append(decision)
+            events.append(
+                Event(
+                    "admission_denied",
+                    now,
+                    item.correlation,
+                    reason_or_outcome=decision.reason,
+                    diagnostics=decision.diagnostics or None,
+                )
+            )
+        decided = TaskLeasesDecided(leases, denials, self._ledger.take_update())
+        return [
+            Outgoing(TELEMETRY, RecordEvents("scheduler", events)),
+            Outgoing(SCHEDULER, decided),
+        ]
+
+    def _return(self, message: ReturnTaskLeases, now: float) -> list[Outgoing]:
+        ledger, policy = self._ledger, self._policy
+        releases: list[TaskLeaseRelease] = []
+        events: list[Event] = []
+        for returned in message.returns:
+            lease, outcome = returned.lease, returned.outcome
+            result = ledger.release(lease)
+            if result.released:
+                assert policy is not None
+                ledger.apply(lease.group.name, policy.on_release(lease))
+            events.append(
+                Event(
+                    "task_lease_released" if result.released else "release_diagnostic",
+                    now,
+                    lease.correlation,
+                    task_lease_id=lease.lease_id,
+                    reason_or_outcome=outcome.kind if result.released else result.reason,
+                )
+            )
+            releases.append(TaskLeaseRelease(lease, outcome, result))
+        returned_leases = TaskLeasesReturned(releases, ledger.take_update())
+        return [
+            Outgoing(TELEMETRY, RecordEvents("scheduler", events)),
+            Outgoing(SCHEDULER, returned_leases),
+        ]
+
+    def _decide(self, selection: QueueSelection, now: float) -> TaskLease | TaskAdmissionDenied:
+        item, ledger, policy = selection.item, self._ledger, self._policy
+        if policy is None:
+            return TaskAdmissionDenied(item.task_id, "shutdown", diagnostics={"cause": "not configured"})
+        short = self._short_of(item.resource_request)
+        if short is not None:
+            return TaskAdmissionDenied(item.task_id, "no_capacity", diagnostics={"resource": short})
+        decision = policy.evaluate(item, selection.queue_view, ledger.view)
+        if not decision.allowed:
+            return TaskAdmissionDenied(
+                item.task_id,
+                decision.reason or "policy_denial",
+                decision.available_after,
+                decision.diagnostics,
+            )
+        lease = ledger.acquire(item, now=now)
+        ledger.apply(item.group.name, policy.on_acquire(lease, decision))
+        return lease
+
+    def _short_of(self, request: SchedulerResourceRequest) -> str | None:
+        available = self._ledger.view.resources_available
+        for resource, amount in request.amounts:
+            if available.get(resource, 0) < amount:
+                return resource
+        return None

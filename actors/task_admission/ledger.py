@@ -1,0 +1,199 @@
+"""The hard ledger: what is leased of each resource, and to whom.
+
+The ledger never knows why a task may or may not run; it knows what is free. Policy debt lives beside
+the accounts and changes in the same step, but never changes what is free (T8).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from messages.task_admission import (
+    PolicyStateDelta,
+    ReleaseReason,
+    ReleaseResult,
+    TaskAdmissionView,
+    TaskAdmissionViewUpdate,
+    TaskLease,
+)
+from messages.tasks import GroupName, SchedulableTask, SchedulerResourceKey
+
+LEASES_PER_GENERATION = 10**12
+"""Generation g issues ids from (g - 1) times this, plus one: an id is unique over all generations."""
+
+_RELEASED = ReleaseResult(released=True, reason="released")
+
+
+class Ledger:
+    """Accounts, active leases and debt of one generation.
+
+    Invariants, asserted by `check`: available + leased = limit for every resource; the accounts per
+    group sum to the leased amounts; no amount and no debt below zero.
+    """
+
+    def __init__(self, limits: dict[SchedulerResourceKey, int], *, generation: int, last_id: int = 0) -> None:
+        self.generation = generation
+        self.active: dict[int, TaskLease] = {}
+        self.releases_by_reason: Counter[str] = Counter()
+        self.view = TaskAdmissionView(
+            resource_limits=dict(limits),
+            resources_available=dict(limits),
+            leased_resources={},
+            leased_resources_by_group={},
+            running_by_group={},
+            policy_debt_by_group_resource={},
+        )
+        """The live accounts, updated in place; `snapshot` makes the copy that may leave the actor."""
+        self._first_id = max((generation - 1) * LEASES_PER_GENERATION, last_id) + 1
+        self._next_id = self._first_id
+        self._version = 0
+        self._touched: set[GroupName] = set()
+
+    @property
+    def last_id(self) -> int:
+        """The id issued last."""
+        return self._next_id - 1
+
+    @property
+    def issued(self) -> int:
+        """How many leases this ledger has issued."""
+        return self._next_id - self._first_id
+
+    def acquire(self, item: SchedulableTask, *, now: float) -> TaskLease:
+        """Take all of the item's amounts. The caller has checked that they are free (T7)."""
+        lease = TaskLease(
+            self._next_id,
+            self.generation,
+            item.task_id,
+            item.group,
+            item.resource_request,
+            now,
+            item.correlation,
+        )
+        self._next_id += 1
+        self.active[lease.lease_id] = lease
+        self._account(lease, +1)
+        return lease
+
+    def release(self, lease: TaskLease) -> ReleaseResult:
+        """Free what `lease` holds, if it is an active token of this generation and task (T2).
+
+        Ids are issued in order, so one that is not active and not in the future has been returned
+        before: no list of returned ids is kept.
+        """
+        known = self.active.get(lease.lease_id)
+        if known is not None and known.task_id == lease.task_id and lease.generation == self.generation:
+            del self.active[lease.lease_id]
+            self._account(known, -1)
+            self.releases_by_reason["released"] += 1
+            return _RELEASED
+        reason = self._refusal(lease, known)
+        self.releases_by_reason[reason] += 1
+        return ReleaseResult(
+            released=False,
+            reason=reason,
+            diagnostics={
+                "lease_id": lease.lease_id,
+                "lease_generation": lease.generation,
+                "generation": self.generation,
+                "task_id": lease.task_id,
+            },
+        )
+
+    def apply(self, group: GroupName, delta: PolicyStateDelta) -> None:
+        """Change a group's debt; it stops at zero."""
+        if not delta.debt:
+            return
+        debts = self.view.policy_debt_by_group_resource
+        owed = debts.setdefault(group, {})
+        for resource, change in delta.debt:
+            amount = owed.get(resource, 0) + change
+            if amount > 0:
+                owed[resource] = amount
+            else:
+                owed.pop(resource, None)
+        if not owed:
+            del debts[group]
+        self._touched.add(group)
+
+    def take_update(self) -> TaskAdmissionViewUpdate:
+        """Return what changed since the last update, and start the next one."""
+        view, touched = self.view, self._touched
+        self._version += 1
+        update = TaskAdmissionViewUpdate(
+            version=self._version,
+            resources_available=view.resources_available.copy(),
+            leased_resources_by_group={
+                group: dict(view.leased_resources_by_group.get(group, {})) for group in touched
+            },
+            running_by_group={group: view.running_by_group.get(group, 0) for group in touched},
+            policy_debt_by_group_resource={
+                group: dict(view.policy_debt_by_group_resource.get(group, {})) for group in touched
+            },
+        )
+        self._touched = set()
+        return update
+
+    def snapshot(self) -> TaskAdmissionView:
+        """Return the accounts as they are now, in a copy."""
+        view = self.view
+        return TaskAdmissionView(
+            resource_limits=dict(view.resource_limits),
+            resources_available=dict(view.resources_available),
+            leased_resources=dict(view.leased_resources),
+            leased_resources_by_group={k: dict(v) for k, v in view.leased_resources_by_group.items()},
+            running_by_group=dict(view.running_by_group),
+            policy_debt_by_group_resource={k: dict(v) for k, v in view.policy_debt_by_group_resource.items()},
+            version=self._version,
+        )
+
+    def check(self) -> None:
+        """Assert the invariants, from the active leases up."""
+        view = self.view
+        leased: Counter[SchedulerResourceKey] = Counter()
+        running: Counter[GroupName] = Counter()
+        by_group: dict[GroupName, Counter[SchedulerResourceKey]] = {}
+        for lease in self.active.values():
+            running[lease.group.name] += 1
+            for resource, amount in lease.resources.amounts:
+                leased[resource] += amount
+                by_group.setdefault(lease.group.name, Counter())[resource] += amount
+        assert view.leased_resources == dict(leased)
+        assert view.running_by_group == dict(running)
+        assert view.leased_resources_by_group == {k: dict(v) for k, v in by_group.items()}
+        for resource, limit in view.resource_limits.items():
+            assert 0 <= leased[resource] <= limit, f"{resource}: {leased[resource]} of {limit}"
+            assert view.resources_available[resource] == limit - leased[resource]
+        for owed in view.policy_debt_by_group_resource.values():
+            assert owed
+            assert all(amount > 0 for amount in owed.values())
+
+    def _refusal(self, lease: TaskLease, known: TaskLease | None) -> ReleaseReason:
+        if lease.generation != self.generation:
+            return "wrong_controller_generation"
+        if known is not None:
+            return "stale_lease"
+        if self._first_id <= lease.lease_id < self._next_id:
+            return "duplicate"
+        return "unknown_lease"
+
+    def _account(self, lease: TaskLease, sign: int) -> None:
+        view, group = self.view, lease.group.name
+        running = view.running_by_group.get(group, 0) + sign
+        if running:
+            view.running_by_group[group] = running
+        else:
+            del view.running_by_group[group]
+        by_group = view.leased_resources_by_group.setdefault(group, {})
+        for resource, amount in lease.resources.amounts:
+            change = sign * amount
+            view.resources_available[resource] -= change
+            for account in (view.leased_resources, by_group):
+                held = account.get(resource, 0) + change
+                if held:
+                    account[resource] = held
+                else:
+                    del account[resource]
+        if not by_group:
+            del view.leased_resources_by_group[group]
+        self._touched.add(group)

@@ -1,0 +1,45 @@
+"""Peer pressure: who else is queued for the same resource and could take it right now."""
+
+from __future__ import annotations
+
+from messages.tasks import HeadDemand, QueueView, SchedulerResourceKey, SchedulerResourceRequest
+
+_GENERIC: SchedulerResourceKey = "submission"
+
+
+def fits(request: SchedulerResourceRequest, available: dict[SchedulerResourceKey, int]) -> bool:
+    """Return whether all of the request's amounts are free."""
+    for resource, amount in request.amounts:  # noqa: SIM110 - a generator costs more than the loop
+        if available.get(resource, 0) < amount:
+            return False
+    return True
+
+
+def pressure_resources(request: SchedulerResourceRequest) -> tuple[SchedulerResourceKey, ...]:
+    """Return the resources that pressure is judged on: the typed ones, else `submission` (T11)."""
+    typed = tuple(resource for resource, _ in request.amounts if resource != _GENERIC)
+    return typed or tuple(resource for resource, _ in request.amounts)
+
+
+def peers_of(request: SchedulerResourceRequest, head: HeadDemand) -> int:
+    """Return how many groups other than the candidate's own queue under `head`.
+
+    The candidate is the first of its group, so it counts itself among the heads with its own vector.
+    """
+    return head.groups - 1 if head.request == request else head.groups
+
+
+def pressed_resource(
+    request: SchedulerResourceRequest,
+    queue_view: QueueView,
+    available: dict[SchedulerResourceKey, int],
+) -> SchedulerResourceKey | None:
+    """Return a resource of `request` that a queued peer group could use right now, or None."""
+    wanted = pressure_resources(request)
+    for head in queue_view.heads:
+        if peers_of(request, head) <= 0 or not fits(head.request, available):
+            continue
+        for resource, _ in head.request.amounts:
+            if resource in wanted:
+                return resource
+    return None

@@ -1,0 +1,1 @@
+"""What happened: event streams, the log, the correlated timeline, observed maxima."""

@@ -1,0 +1,203 @@
+"""Telemetry's core: gives every event its place, and passes it to whoever wants to know.
+
+Owns the two streams' sequences, the open logs, the run's observed maxima and the subscriptions. It must
+never know a controller, nor influence one: nothing that happens here changes what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from actors.telemetry.log_codec import encode_entries, encode_events
+from actors.telemetry.logs import LogSink, OpenLogs
+from actors.telemetry.maxima import ObservedCapacity
+from actors.telemetry.subscriptions import Subscriptions
+from messages._base import Message, Outgoing, Query
+from messages.capacity import CapacityPlan, ConfiguredCapacity
+from messages.supervision import DeadlineReached
+from messages.telemetry import (
+    CapacityPlanReported,
+    CloseRunLog,
+    GetCapacityPlan,
+    OpenRunLog,
+    RecordEvents,
+    RecordLog,
+    RunLogClosed,
+    RunLogOpened,
+    RunLogRefused,
+    StreamName,
+    Subscribe,
+    TelemetrySnapshot,
+    Unsubscribe,
+)
+
+SYSTEM_LOG: Final = "system log"
+"""The name of the system-wide log in reports of failure; a run's log goes by its path."""
+
+
+class TelemetryCore:
+    """Sequences, logs, maxima and subscriptions.
+
+    `open_log` makes a log at a path; it raises `OSError` where it cannot, `FileExistsError` where there
+    is one already. `system_log` gets everything from the start until `close`. With `observing` off,
+    events are counted and nothing else: no log is written, nobody is told.
+    """
+
+    accepts: Final[frozenset[type[Message]]] = frozenset(
+        {
+            RecordEvents,
+            RecordLog,
+            OpenRunLog,
+            CloseRunLog,
+            GetCapacityPlan,
+            Subscribe,
+            Unsubscribe,
+            DeadlineReached,
+        }
+    )
+
+    def __init__(
+        self,
+        *,
+        open_log: Callable[[str], LogSink],
+        system_log: LogSink | None = None,
+        observing: bool = True,
+        generation: int = 1,
+        now: float = 0.0,
+    ) -> None:
+        self.generation: Final = generation
+        self._open_log = open_log
+        self._observing = observing
+        self._next: dict[StreamName, int] = {"scheduler": 1, "request": 1}
+        self._logs = OpenLogs()
+        self._subscriptions = Subscriptions()
+        self._run_id: str | None = None
+        self._run_log: str | None = None
+        self._configured: ConfiguredCapacity | None = None
+        self._observed: ObservedCapacity | None = None
+        if system_log is not None and observing:
+            self._logs.open(SYSTEM_LOG, system_log, dict(self._next), now=now)
+
+    def handle(self, message: Message, *, now: float) -> list[Outgoing]:
+        """Take one message of telemetry's protocol; return what to send."""
+        match message:
+            case RecordEvents():
+                return self._record(message, now=now)
+            case RecordLog():
+                if self._logs:
+                    self._logs.append(encode_entries(message.entries), now=now)
+                return []
+            case OpenRunLog():
+                return self._answer(message, self._open_run(message, now=now))
+            case CloseRunLog():
+                return self._answer(message, self._close_run(message, now=now))
+            case GetCapacityPlan():
+                plan = self._capacity_plan(message.run_id, now=now)
+                return self._answer(message, CapacityPlanReported(message.run_id, plan))
+            case Subscribe():
+                self._subscriptions.add(message.reply_to, message.kinds)
+                return []
+            case Unsubscribe():
+                self._subscriptions.remove(message.reply_to)
+                return []
+            case DeadlineReached():
+                self._logs.write_due(now=now)
+                return []
+            case _:
+                raise TypeError(f"telemetry does not handle {type(message).__name__}")
+
+    def idle(self, *, now: float) -> list[Outgoing]:
+        """Publish what has gathered for subscribers; write the logs if their lines are due."""
+        self._logs.write_due(now=now)
+        return self._subscriptions.publish()
+
+    def next_deadline(self) -> float | None:
+        """Return when buffered lines have to be written."""
+        return self._logs.write_by
+
+    def close(self, *, now: float) -> list[Outgoing]:
+        """Publish what is left and complete every log. Nothing may be handled afterwards."""
+        self._logs.close_all(dict(self._next), now=now)
+        return self._subscriptions.publish()
+
+    def snapshot(self, *, now: float) -> TelemetrySnapshot:  # noqa: ARG002 - every core's signature
+        """Return telemetry's state. `sequences` holds how many events each stream has had."""
+        return TelemetrySnapshot(
+            run_id=self._run_id,
+            sequences={stream: following - 1 for stream, following in self._next.items()},
+            open_task_executions=self._observed.tasks_held if self._observed is not None else 0,
+            bytes_written=self._logs.bytes_written,
+            sink_failures=dict(self._logs.failures),
+        )
+
+    def check(self) -> None:
+        """Assert what always holds."""
+        assert all(following >= 1 for following in self._next.values())
+        assert (self._configured is None) == (self._observed is None)
+        assert self._run_id is None or self._observed is not None
+        assert self._run_log is None or self._run_id is not None
+
+    # -- events --------------------------------------------------------------------------------------
+
+    def _record(self, message: RecordEvents, *, now: float) -> list[Outgoing]:
+        stream, events = message.stream, message.events
+        first = self._next[stream]
+        if self._observing and events:
+            if self._logs:
+                self._logs.append(encode_events(stream, first, events), now=now)
+            if self._run_id is not None and self._observed is not None:
+                self._observed.record(events)
+            if self._subscriptions:
+                self._subscriptions.gather(stream, first, events)
+        self._next[stream] = first + len(events)
+        return self._subscriptions.publish() if self._subscriptions.overdue else []
+
+    # -- runs ----------------------------------------------------------------------------------------
+
+    def _open_run(self, message: OpenRunLog, *, now: float) -> RunLogOpened | RunLogRefused:
+        if self._run_id is not None:
+            return RunLogRefused(
+                message.run_id, f"the log of run {self._run_id} is still open; close it first"
+            )
+        if message.path is not None and self._observing:
+            try:
+                sink = self._open_log(message.path)
+            except FileExistsError:
+                return RunLogRefused(
+                    message.run_id, f"{message.path} exists already; choose another folder, or remove it"
+                )
+            except OSError as error:
+                return RunLogRefused(message.run_id, f"{message.path} cannot be written: {error.strerror}")
+            # An earlier run's failure at the same place is not this one's.
+            self._logs.failures.pop(message.path, None)
+            self._logs.open(message.path, sink, dict(self._next), now=now)
+            self._run_log = message.path
+        self._run_id = message.run_id
+        self._configured = message.configured
+        self._observed = ObservedCapacity(message.plan)
+        return RunLogOpened(message.run_id)
+
+    def _close_run(self, message: CloseRunLog, *, now: float) -> RunLogClosed:
+        """Complete the run's log. Its capacity plan stays known until the next run opens."""
+        if message.run_id != self._run_id:
+            return RunLogClosed(message.run_id, f"no log of run {message.run_id} is open")
+        problem = ""
+        if self._run_log is not None:
+            problem = self._logs.close(self._run_log, dict(self._next), now=now)
+        self._run_log = self._run_id = None
+        return RunLogClosed(message.run_id, problem)
+
+    def _capacity_plan(self, run_id: str, *, now: float) -> CapacityPlan | None:
+        observed = self._observed
+        if observed is None or self._configured is None or observed.run_id != run_id:
+            return None
+        return CapacityPlan(
+            configured=self._configured,
+            runtime_snapshot=observed.present(now=now),
+            observed_maxima=observed.maxima(),
+        )
+
+    @staticmethod
+    def _answer(query: Query, answer: Message) -> list[Outgoing]:
+        return [Outgoing(query.reply_to, answer)] if query.reply_to else []

@@ -1,0 +1,188 @@
+"""The most that was seen at once: counts kept from events, a few dict operations each.
+
+Belongs to one run. Counts what events say and asks no controller, so that what is reported here can be
+held against what the controllers believe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from messages.capacity import CapacitySnapshot, ObservedMaxima
+from messages.plan import JobPlan
+from messages.telemetry import Event
+
+
+class Gauge:
+    """Named counts that go up and down, and the highest that each has been."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count `amount` more."""
+        count = self.now.get(name, 0) + amount
+        self.now[name] = count
+        if count > self.most.get(name, 0):
+            self.most[name] = count
+
+    def remove(self, name: str, amount: int = 1) -> None:
+        """Count `amount` less; never below zero, whatever was missed."""
+        self.now[name] = max(0, self.now.get(name, 0) - amount)
+
+
+_ROW_GROUPS: Final = "row_groups"
+
+
+class ObservedCapacity:
+    """Follows one run's events and keeps what was held, queued and waiting at once."""
+
+    def __init__(self, plan: JobPlan) -> None:
+        self.run_id: Final = plan.run_id
+        self._leases = Gauge()
+        self._queued = Gauge()
+        self._row_groups = Gauge()
+        self._waiters = Gauge()
+        self._requests = Gauge()
+        self._endpoints = Gauge()
+        self._limits = Gauge()
+        self._held: dict[int, str] = {}
+        self._waiting: dict[int, str] = {}
+        self._requested: dict[int, str] = {}
+        self._arrived: tuple[int, str] | None = None
+        self._group = {generator.name: generator.scheduling.group.name for generator in plan.generators}
+        self._vector = {
+            generator.name: generator.scheduling.resource_request.amounts for generator in plan.generators
+        }
+        self._followed: dict[str, Callable[[Event], None]] = {
+            "row_group_admitted": self._on_row_group_admitted,
+            "row_group_checkpointed": self._on_row_group_checkpointed,
+            "ready_enqueued": self._on_ready_enqueued,
+            "queue_empty": self._on_queue_empty,
+            "task_lease_acquired": self._on_task_lease_acquired,
+            "task_lease_released": self._on_task_lease_released,
+            "request_resource_registered": self._on_limit,
+            "request_wait_started": self._on_wait_started,
+            "request_wait_completed": self._on_wait_ended,
+            "request_wait_timeout": self._on_wait_ended,
+            "request_wait_cancelled": self._on_wait_ended,
+            "request_acquire_denied": self._on_wait_ended,
+            "request_lease_acquired": self._on_request_lease_acquired,
+            "request_lease_released": self._on_request_lease_released,
+        }
+
+    @property
+    def tasks_held(self) -> int:
+        """Task executions that hold a lease now."""
+        return len(self._held)
+
+    def record(self, events: Iterable[Event]) -> None:
+        """Follow these events, in order."""
+        followed = self._followed
+        for event in events:
+            follow = followed.get(event.event_kind)
+            if follow is not None:
+                follow(event)
+
+    def maxima(self) -> ObservedMaxima:
+        """Return the most of everything so far."""
+        self._settle()
+        return ObservedMaxima(
+            row_groups_in_flight=self._row_groups.most.get(_ROW_GROUPS, 0),
+            queued_tasks_by_group=dict(self._queued.most),
+            task_leases_by_resource=dict(self._leases.most),
+            request_waiters_by_resource=dict(self._waiters.most),
+            request_in_flight_by_resource=dict(self._requests.most),
+            provider_model_aggregate_in_flight=dict(self._endpoints.most),
+            request_current_limits=dict(self._limits.most),
+        )
+
+    def present(self, *, now: float) -> CapacitySnapshot:
+        """Return what is in flight now."""
+        return CapacitySnapshot(
+            captured_at=now,
+            current_limits=dict(self._limits.now),
+            aggregate_in_flight=dict(self._endpoints.now),
+        )
+
+    # -- tasks ---------------------------------------------------------------------------------------
+
+    def _on_row_group_admitted(self, _event: Event) -> None:
+        self._row_groups.add(_ROW_GROUPS)
+
+    def _on_row_group_checkpointed(self, _event: Event) -> None:
+        self._row_groups.remove(_ROW_GROUPS)
+
+    def _on_ready_enqueued(self, event: Event) -> None:
+        if event.correlation is not None:
+            self._queued.add(self._group.get(event.correlation.task_column, ""))
+
+    def _on_queue_empty(self, _event: Event) -> None:
+        # Rows that are dropped take their queued tasks with them, one event for none of these.
+        self._queued.now.clear()
+
+    def _on_task_lease_acquired(self, event: Event) -> None:
+        if event.correlation is None:
+            return
+        column = event.correlation.task_column
+        self._held[event.task_lease_id] = column
+        self._queued.remove(self._group.get(column, ""))
+        for resource, amount in self._vector.get(column, ()):
+            self._leases.add(resource, amount)
+
+    def _on_task_lease_released(self, event: Event) -> None:
+        column = self._held.pop(event.task_lease_id, None)
+        if column is not None:
+            for resource, amount in self._vector.get(column, ()):
+                self._leases.remove(resource, amount)
+
+    # -- requests ------------------------------------------------------------------------------------
+
+    def _on_limit(self, event: Event) -> None:
+        limit = (event.diagnostics or {}).get("static_cap")
+        if isinstance(limit, int):
+            self._limits.now[event.resource] = 0
+            self._limits.add(event.resource, limit)
+
+    def _on_wait_started(self, event: Event) -> None:
+        self._settle()
+        self._arrived = (event.request_attempt_id, event.resource)
+
+    def _on_wait_ended(self, event: Event) -> None:
+        attempt = event.request_attempt_id
+        if self._arrived is not None and self._arrived[0] == attempt:
+            self._arrived = None
+            return
+        self._settle()
+        resource = self._waiting.pop(attempt, None)
+        if resource is not None:
+            self._waiters.remove(resource)
+
+    def _settle(self) -> None:
+        """Count an arrival as a waiter once anything else happens before its wait has ended.
+
+        A request that is granted at once records a wait of no length: nobody was waiting.
+        """
+        if self._arrived is not None:
+            attempt, resource = self._arrived
+            self._arrived = None
+            self._waiting[attempt] = resource
+            self._waiters.add(resource)
+
+    def _on_request_lease_acquired(self, event: Event) -> None:
+        self._requested[event.request_lease_id] = event.resource
+        self._requests.add(event.resource)
+        self._endpoints.add(endpoint_of(event.resource))
+
+    def _on_request_lease_released(self, event: Event) -> None:
+        resource = self._requested.pop(event.request_lease_id, None)
+        if resource is not None:
+            self._requests.remove(resource)
+            self._endpoints.remove(endpoint_of(resource))
+
+
+def endpoint_of(resource: str) -> str:
+    """Return the endpoint's name, `provider/model`, of a resource's, `provider/model/domain`."""
+    return resource.rpartition("/")[0]

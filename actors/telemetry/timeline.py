@@ -1,0 +1,154 @@
+"""The correlated timeline: what one task execution went through, joined from both streams.
+
+Built from events as they come, live or out of a log. It needs no stream to be there: without the request
+stream a timeline has no attempts, without the scheduler stream it has nothing else (O3).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from messages.tasks import RuntimeCorrelation
+from messages.telemetry import Event, SequencedEvent
+
+TASK_TIMES: Final[dict[str, str]] = {
+    "dependency_ready": "dependency_ready_at",
+    "ready_enqueued": "ready_enqueued_at",
+    "selected": "selected_at",
+    "task_lease_acquired": "task_lease_acquired_at",
+    "worker_spawned": "worker_spawned_at",
+    "task_completed": "task_completed_at",
+    "task_lease_released": "task_lease_released_at",
+}
+"""Event kind -> the time of a task's timeline that it gives, in order."""
+
+ATTEMPT_TIMES: Final[dict[str, str]] = {
+    "request_wait_started": "request_wait_started_at",
+    "request_wait_completed": "request_wait_completed_at",
+    "request_lease_acquired": "request_lease_acquired_at",
+    "model_request_started": "model_request_started_at",
+    "model_request_completed": "model_request_completed_at",
+    "request_lease_released": "request_lease_released_at",
+}
+"""Event kind -> the time of an attempt's timeline that it gives, in order."""
+
+_WAIT_ENDS: Final = frozenset({"request_wait_timeout", "request_wait_cancelled", "request_acquire_denied"})
+
+
+class AttemptTimeline(msgspec.Struct, kw_only=True):
+    """One request attempt. A time is None where the attempt never came so far.
+
+    `outcome` is how the attempt under its lease ended, or what ended the wait for one.
+    """
+
+    request_attempt_id: int
+    resource: str = ""
+    request_lease_id: int = 0
+    outcome: str = ""
+    request_wait_started_at: float | None = None
+    request_wait_completed_at: float | None = None
+    request_lease_acquired_at: float | None = None
+    model_request_started_at: float | None = None
+    model_request_completed_at: float | None = None
+    request_lease_released_at: float | None = None
+
+
+class TaskTimeline(msgspec.Struct, kw_only=True):
+    """One task execution. A time is None where the execution never came so far.
+
+    Where a task was selected or leased more than once before it started, the last time counts: the
+    earlier ones led nowhere. `attempts` is in the order in which they arrived at request admission.
+    """
+
+    correlation: RuntimeCorrelation
+    task_lease_id: int = 0
+    outcome: str = ""
+    dependency_ready_at: float | None = None
+    ready_enqueued_at: float | None = None
+    selected_at: float | None = None
+    task_lease_acquired_at: float | None = None
+    worker_spawned_at: float | None = None
+    attempts: list[AttemptTimeline] = []
+    task_completed_at: float | None = None
+    task_lease_released_at: float | None = None
+
+    @property
+    def task_execution_id(self) -> int:
+        """The execution that this is about."""
+        return self.correlation.task_execution_id
+
+
+class CorrelatedRuntimeView:
+    """Joins events into timelines, one per task execution. Pop what is complete to keep memory bounded."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, int], TaskTimeline] = {}
+        self._complete: list[TaskTimeline] = []
+
+    def add(self, placed: SequencedEvent) -> None:
+        """Take the next event of either stream; one that is about no task execution changes nothing."""
+        event = placed.event
+        correlation = event.correlation
+        if correlation is None or not correlation.task_execution_id:
+            return
+        kind = event.event_kind
+        if kind in TASK_TIMES:
+            self._task_event(event, self._timeline(correlation))
+        elif kind in ATTEMPT_TIMES or kind in _WAIT_ENDS:
+            _attempt_event(event, self._timeline(correlation))
+
+    def pop_complete(self) -> list[TaskTimeline]:
+        """Return the timelines that have ended since the last call, in order of their end."""
+        complete, self._complete = self._complete, []
+        return complete
+
+    def open_timelines(self) -> list[TaskTimeline]:
+        """Return the timelines that have not ended, in order of their beginning."""
+        return list(self._open.values())
+
+    def _timeline(self, correlation: RuntimeCorrelation) -> TaskTimeline:
+        key = (correlation.run_id, correlation.task_execution_id)
+        timeline = self._open.get(key)
+        if timeline is None:
+            timeline = self._open[key] = TaskTimeline(correlation=correlation)
+        return timeline
+
+    def _task_event(self, event: Event, timeline: TaskTimeline) -> None:
+        setattr(timeline, TASK_TIMES[event.event_kind], event.captured_at)
+        timeline.task_lease_id = event.task_lease_id or timeline.task_lease_id
+        if event.event_kind != "task_lease_released":
+            return
+        timeline.outcome = event.reason_or_outcome
+        if event.reason_or_outcome == "stale_discard":
+            # The lease came too late for its selection; the task itself is where it was, in the queue.
+            timeline.selected_at = timeline.task_lease_acquired_at = timeline.task_lease_released_at = None
+            timeline.task_lease_id, timeline.outcome = 0, ""
+            return
+        correlation = timeline.correlation
+        self._complete.append(self._open.pop((correlation.run_id, correlation.task_execution_id)))
+
+
+def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
+    attempt = _attempt_of(event, timeline)
+    attempt.resource = event.resource or attempt.resource
+    attempt.request_lease_id = event.request_lease_id or attempt.request_lease_id
+    if event.event_kind in _WAIT_ENDS:
+        attempt.outcome = event.reason_or_outcome or event.event_kind
+        return
+    setattr(attempt, ATTEMPT_TIMES[event.event_kind], event.captured_at)
+    if event.event_kind in ("model_request_completed", "request_lease_released"):
+        attempt.outcome = event.reason_or_outcome
+
+
+def _attempt_of(event: Event, timeline: TaskTimeline) -> AttemptTimeline:
+    """Return the attempt that the event is about, a new one if need be. A return may name its lease alone."""
+    for attempt in timeline.attempts:
+        if event.request_attempt_id:
+            if attempt.request_attempt_id == event.request_attempt_id:
+                return attempt
+        elif attempt.request_lease_id == event.request_lease_id:
+            return attempt
+    timeline.attempts.append(AttemptTimeline(request_attempt_id=event.request_attempt_id))
+    return timeline.attempts[-1]

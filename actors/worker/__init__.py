@@ -1,0 +1,1 @@
+"""The worker: runs admitted tasks, makes their model calls, gives every token back."""

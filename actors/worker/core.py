@@ -1,0 +1,195 @@
+"""Holds the tokens of the tasks that run, and gives each one back exactly once.
+
+Owns the table of held leases. How tasks are run is the runner's question: it is given as a port, so
+that a simulator can bring its own. A token leaves the table in the message that returns it; an ending
+that comes later finds no token and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from messages._base import TASK_ADMISSION, TELEMETRY, Message, Outgoing
+from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted
+from messages.scheduler import ModelUsage
+from messages.task_admission import ReturnTaskLeases, TaskLease, TaskLeaseReturn
+from messages.tasks import TaskOutcome
+from messages.telemetry import Event, RecordEvents
+from messages.worker import (
+    CancelTasks,
+    ExecuteTasks,
+    JobPrepared,
+    JobReleased,
+    JobUnpreparable,
+    PrepareJob,
+    ReleaseJob,
+    TaskStart,
+    WorkerSnapshot,
+)
+
+
+class RunnerStatus(NamedTuple):
+    """What a runner says of itself for a snapshot."""
+
+    waiting_for_request_lease: int
+    attempts_in_flight: int
+    threads_busy: int
+    threads_abandoned: int
+    models: dict[str, ModelUsage]
+
+
+class Runner(Protocol):
+    """Runs generators. Says how each task ended by `WorkerCore.finished`, at most once per start."""
+
+    def prepare(self, message: PrepareJob) -> JobPrepared | JobUnpreparable:
+        """Make a job's generators ready."""
+        ...
+
+    def start(self, starts: list[TaskStart]) -> None:
+        """Run these tasks. Never raises; never blocks."""
+        ...
+
+    def cancel_all(self) -> None:
+        """End everything that runs; each task ends as `cancelled`."""
+        ...
+
+    def release(self, run_id: str) -> dict[str, ModelUsage]:
+        """Forget a job; return what its models were used for."""
+        ...
+
+    def decided(self, message: RequestLeaseGranted | RequestLeaseDenied) -> None:
+        """Hand request admission's answer to the attempt that asked."""
+        ...
+
+    def take_outgoing(self) -> list[Outgoing]:
+        """Return what attempts want to send, and their events."""
+        ...
+
+    def status(self) -> RunnerStatus:
+        """Return the runner's counts."""
+        ...
+
+
+class WorkerCore:
+    """One worker's tokens."""
+
+    def __init__(self, *, generation: int = 1) -> None:
+        self._generation = generation
+        self._runner: Runner | None = None
+        self._run_id: str | None = None
+        self._held: dict[int, TaskLease] = {}
+        self._returns: list[TaskLeaseReturn] = []
+        self._events: list[Event] = []
+        self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
+            PrepareJob: self._prepare,
+            ExecuteTasks: self._execute,
+            CancelTasks: self._cancel,
+            ReleaseJob: self._release,
+            RequestLeaseGranted: self._decided,
+            RequestLeaseDenied: self._decided,
+        }
+
+    def attach(self, runner: Runner) -> None:
+        """Give the core the runner that it starts tasks with."""
+        self._runner = runner
+
+    @property
+    def accepts(self) -> frozenset[type[Message]]:
+        """The worker's commands, and request admission's answers."""
+        return frozenset(self._handlers)
+
+    @property
+    def generation(self) -> int:
+        """Which incarnation of the worker this is."""
+        return self._generation
+
+    @property
+    def held(self) -> int:
+        """How many tokens are held."""
+        return len(self._held)
+
+    def handle(self, message: Message, *, now: float) -> list[Outgoing]:
+        """Take one command."""
+        return self._handlers[type(message)](message, now)
+
+    def finished(self, lease_id: int, outcome: TaskOutcome, *, now: float) -> None:
+        """Note how a task ended, and return its token with the next batch (T2, T3)."""
+        lease = self._held.pop(lease_id, None)
+        if lease is None:
+            return
+        error = outcome.error
+        self._events.append(
+            Event(
+                "task_completed",
+                now,
+                lease.correlation,
+                lease_id,
+                reason_or_outcome=outcome.kind,
+                diagnostics=None if error is None else {"error": error.kind},
+            )
+        )
+        self._returns.append(TaskLeaseReturn(lease, outcome))
+
+    def idle(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return the batch of tokens, and what the attempts have to send."""
+        outgoing = self._port.take_outgoing()
+        if self._events:
+            events, self._events = self._events, []
+            outgoing.append(Outgoing(TELEMETRY, RecordEvents("scheduler", events)))
+        if self._returns:
+            returns, self._returns = self._returns, []
+            outgoing.append(Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns)))
+        return outgoing
+
+    def next_deadline(self) -> float | None:
+        """Return None: what is timed here is timed by the event loop."""
+        return None
+
+    def snapshot(self, *, now: float) -> WorkerSnapshot:  # noqa: ARG002 - as above
+        """Return the tokens held and the runner's counts."""
+        status = self._port.status()
+        return WorkerSnapshot(
+            run_id=self._run_id,
+            tokens_held=len(self._held),
+            waiting_for_request_lease=status.waiting_for_request_lease,
+            attempts_in_flight=status.attempts_in_flight,
+            threads_busy=status.threads_busy,
+            threads_abandoned=status.threads_abandoned,
+            models=status.models,
+        )
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    @property
+    def _port(self) -> Runner:
+        assert self._runner is not None, "the shell attaches a runner before the first message"
+        return self._runner
+
+    def _prepare(self, message: PrepareJob, _now: float) -> list[Outgoing]:
+        self._run_id = message.run_id
+        return [Outgoing(message.reply_to, self._port.prepare(message))]
+
+    def _execute(self, message: ExecuteTasks, now: float) -> list[Outgoing]:
+        held, events = self._held, self._events
+        for start in message.starts:
+            lease = start.lease
+            held[lease.lease_id] = lease
+            events.append(Event("worker_spawned", now, lease.correlation, lease.lease_id))
+        self._port.start(message.starts)
+        return []
+
+    def _cancel(self, _message: CancelTasks, _now: float) -> list[Outgoing]:
+        self._port.cancel_all()
+        return []
+
+    def _release(self, message: ReleaseJob, _now: float) -> list[Outgoing]:
+        models = self._port.release(message.run_id)
+        self._run_id = None
+        if not message.reply_to:
+            return []
+        return [Outgoing(message.reply_to, JobReleased(message.run_id, models))]
+
+    def _decided(self, message: RequestLeaseGranted | RequestLeaseDenied, _now: float) -> list[Outgoing]:
+        self._port.decided(message)
+        return []

@@ -1,0 +1,79 @@
+"""Runs many coroutines on few asyncio tasks, each as if it had a task of its own.
+
+A task costs more than the coroutine of a small cell. So a runner task takes one cell after another for
+as long as they end without waiting. When one waits, the next runner goes on with the rest: a cell that
+waits has a task to itself, cells that do not wait share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class CoroutineRunners(Generic[Item]):
+    """A queue of items and the tasks that work it off. `cell`, the coroutine of an item, must not raise."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, cell: Callable[[Item], Coroutine[Any, Any, None]]
+    ) -> None:
+        self._loop = loop
+        self._cell = cell
+        self._items: deque[Item] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hiring = False
+        self._context = copy_context()
+
+    def add(self, item: Item) -> None:
+        """Run an item's cell as soon as the loop turns."""
+        self._items.append(item)
+        if not self._hiring:
+            self._hiring = True
+            self._loop.call_soon(self._hire)
+
+    def take_waiting(self) -> list[Item]:
+        """Remove and return the items that have not begun."""
+        waiting = list(self._items)
+        self._items.clear()
+        return waiting
+
+    def _hire(self) -> None:
+        """Start a runner if there is work left, and look again once it waits for the first time."""
+        if not self._items:
+            self._hiring = False
+            return
+        task = self._loop.create_task(self._work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._loop.call_soon(self._hire)
+
+    async def _work(self) -> None:
+        items, cell, fresh = self._items, self._cell, self._context.copy
+        while items:
+            await in_context(cell(items.popleft()), fresh())
+
+
+@types.coroutine
+def in_context(cell: Coroutine[Any, Any, None], context: Context) -> Generator[Any, Any, None]:
+    """Await `cell` in a context of its own, so that context variables do not pass between cells."""
+    run = context.run
+    try:
+        waits_for = run(cell.send, None)
+        while True:
+            try:
+                value = yield waits_for
+            except GeneratorExit:
+                cell.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - cancellation too is the cell's to handle
+                waits_for = run(cell.throw, error)
+            else:
+                waits_for = run(cell.send, value)
+    except StopIteration:
+        return

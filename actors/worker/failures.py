@@ -1,0 +1,58 @@
+"""From an exception to a task's outcome: what may pass, and what never will (R4, R5)."""
+
+from __future__ import annotations
+
+from actors.generators import GeneratorError
+from messages.tasks import TaskError, TaskOutcome
+
+_TEXT_LIMIT = 2_000
+
+
+class RequestFailedError(Exception):
+    """A model call did not give a reply. `kind` is a request outcome or denial kind."""
+
+    def __init__(
+        self, kind: str, message: str, *, retryable: bool, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+def outcome_of(error: BaseException) -> TaskOutcome:
+    """Return the outcome of a task whose generator raised `error`."""
+    causes = tuple(describe(cause) for cause in _chain(error))
+    if isinstance(error, RequestFailedError):
+        found = TaskError(error.kind, str(error), causes, error.retry_after_seconds)
+        return TaskOutcome(
+            "retryable_failure" if error.retryable else "non_retryable_failure", error=found
+        )
+    if isinstance(error, GeneratorError):
+        return TaskOutcome("non_retryable_failure", error=TaskError(error.kind, error.message, causes))
+    return TaskOutcome("non_retryable_failure", error=TaskError("user_exception", describe(error), causes))
+
+
+def timed_out(seconds: float) -> TaskOutcome:
+    """Return the outcome of a task that took longer than its column allows."""
+    error = TaskError("task_timeout", f"did not end within {seconds:g} s (timeout_seconds)")
+    return TaskOutcome("non_retryable_failure", error=error)
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one bounded line, whatever its own text does."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
+        text = "(its text cannot be made)"
+    return f"{type(error).__name__}: {text}"[:_TEXT_LIMIT] if text else type(error).__name__
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return what led to `error`, nearest first, at most ten."""
+    found: list[BaseException] = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None and cause not in found and len(found) < 10:
+        found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return found

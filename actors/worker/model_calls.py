@@ -1,0 +1,99 @@
+"""A job's models as its generators call them: aliases resolved, every attempt under its task's name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from actors.planning import RequestResourceResolver
+from actors.worker.executor import ModelRequestExecutor
+from actors.worker.providers.base import ChatRequest, EmbeddingRequest, ProviderClient
+from actors.worker.providers.registry import make_client
+from messages.job import Job
+from messages.tasks import RequestResourceKey, RuntimeCorrelation
+
+
+class _Binding(NamedTuple):
+    """One alias, ready to be called."""
+
+    alias: str
+    client: ProviderClient
+    model: str
+    chat: RequestResourceKey
+    embedding: RequestResourceKey
+    timeout_seconds: float
+    queue_timeout_seconds: float | None
+
+
+class JobModels:
+    """The models of one job and the provider clients behind them."""
+
+    def __init__(self, job: Job, executor: ModelRequestExecutor) -> None:
+        self._executor = executor
+        resolver = RequestResourceResolver(job)
+        used = {model.provider for model in job.models.values()}
+        self._clients = {name: make_client(config) for name, config in job.providers.items() if name in used}
+        self._bindings = {
+            alias: _Binding(
+                alias,
+                self._clients[model.provider],
+                model.model,
+                resolver.resolve(alias, "chat"),
+                resolver.resolve(alias, "embedding"),
+                model.timeout_seconds,
+                model.queue_timeout_seconds,
+            )
+            for alias, model in job.models.items()
+        }
+
+    def calls_of(self, correlation: RuntimeCorrelation) -> TaskModelCalls:
+        """Return the models as one task execution calls them."""
+        return TaskModelCalls(self._bindings, self._executor, correlation)
+
+    async def close(self) -> None:
+        """Let go of the clients' connections."""
+        for client in self._clients.values():
+            await client.close()
+
+
+class TaskModelCalls:
+    """`ModelCalls` for one task execution."""
+
+    __slots__ = ("_bindings", "_correlation", "_executor")
+
+    def __init__(
+        self,
+        bindings: dict[str, _Binding],
+        executor: ModelRequestExecutor,
+        correlation: RuntimeCorrelation,
+    ) -> None:
+        self._bindings = bindings
+        self._executor = executor
+        self._correlation = correlation
+
+    async def chat(self, *, model: str, prompt: str, system: str, seed: int) -> str:
+        """Return the model's reply to `prompt`."""
+        binding = self._bindings[model]
+        request = ChatRequest(binding.model, prompt, system, seed)
+        reply = await self._executor.execute_attempt(
+            lambda: binding.client.chat(request),
+            alias=binding.alias,
+            resource=binding.chat,
+            correlation=self._correlation,
+            timeout_seconds=binding.timeout_seconds,
+            queue_timeout_seconds=binding.queue_timeout_seconds,
+        )
+        return reply.text
+
+    async def embed(self, *, model: str, input: str, seed: int) -> list[float]:  # noqa: A002 - its name
+        """Return the model's embedding of `input`."""
+        binding = self._bindings[model]
+        request = EmbeddingRequest(binding.model, input, seed)
+        reply = await self._executor.execute_attempt(
+            lambda: binding.client.embed(request),
+            alias=binding.alias,
+            resource=binding.embedding,
+            correlation=self._correlation,
+            timeout_seconds=binding.timeout_seconds,
+            queue_timeout_seconds=binding.queue_timeout_seconds,
+        )
+        return reply.vector

@@ -1,0 +1,1 @@
+"""Provider clients, one per module: how a model call is made. No retries of their own (A1)."""

@@ -1,0 +1,246 @@
+"""Runs admitted tasks: inline, on a thread, or as a coroutine, and says how each one ended.
+
+User code is never trusted: it may raise anything, block, never return or return anything; every way has
+an outcome. Lives on the worker's event loop; the pool's threads reach it only through `_thread_done`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from actors.generators import Generator
+from actors.planning import Unpreparable, prepare
+from actors.planning.capacity import describe_capacity
+from actors.worker.core import RunnerStatus
+from actors.worker.coroutines import CoroutineRunners
+from actors.worker.executor import ModelRequestExecutor
+from actors.worker.failures import outcome_of, timed_out
+from actors.worker.model_calls import JobModels
+from actors.worker.threads import ThreadPool
+from messages._base import Outgoing
+from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted
+from messages.scheduler import ModelUsage
+from messages.tasks import TaskOutcome
+from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, TaskStart
+
+_INLINE_TURN = 64
+"""Inline tasks run before the loop turns: model calls in flight must not wait for all of them."""
+
+_CANCEL_GRACE_SECONDS = 5.0
+"""How long a cancelled coroutine may take to end before its token is returned without it."""
+
+Finished = Callable[[int, TaskOutcome], None]
+
+
+class TaskRunner:
+    """Runs the tasks of one job at a time."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        executor: ModelRequestExecutor,
+        *,
+        finished: Finished,
+        attend: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._executor = executor
+        self._finished = finished
+        self._attend = attend
+        self._generators: dict[str, Generator] = {}
+        self._models: JobModels | None = None
+        self._runners = CoroutineRunners(loop, self._run_async)
+        self._inline: deque[TaskStart] = deque()
+        self._running: dict[int, asyncio.Task[Any]] = {}
+        self._cancelled: set[int] = set()
+        self._on_threads: dict[int, asyncio.TimerHandle | None] = {}
+        self._pool: ThreadPool | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._thread_results: deque[tuple[int, Any, BaseException | None]] = deque()
+
+    # -- the core's side -------------------------------------------------------------------------------
+
+    def prepare(self, message: PrepareJob) -> JobPrepared | JobUnpreparable:
+        """Import, compile and resolve what the job names; keep its generators."""
+        prepared = prepare(
+            message.job,
+            run_id=message.run_id,
+            source_fields=message.source_fields,
+            source_rows=message.rows,
+        )
+        if isinstance(prepared, Unpreparable):
+            return JobUnpreparable(message.run_id, prepared.problems)
+        self._generators = prepared.generators
+        self._models = JobModels(message.job, self._executor)
+        self._executor.reset_usage()
+        self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
+        return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
+
+    def start(self, starts: list[TaskStart]) -> None:
+        """Run these tasks, each in its generator's mode."""
+        had_inline = bool(self._inline)
+        for start in starts:
+            generator = self._generators.get(start.task.column)
+            if generator is None:
+                self._finished(start.lease.lease_id, TaskOutcome("worker_spawn_failed"))
+            elif generator.mode == "async":
+                self._runners.add(start)
+            elif generator.mode == "inline":
+                self._inline.append(start)
+            else:
+                self._run_on_thread(generator, start)
+        if self._inline and not had_inline:
+            self._loop.call_soon(self._run_inline)
+
+    def cancel_all(self) -> None:
+        """Cancel what runs; give up on threads; forget what has not begun."""
+        cancelled = TaskOutcome("cancelled")
+        for start in (*self._inline, *self._runners.take_waiting()):
+            self._finished(start.lease.lease_id, cancelled)
+        self._inline.clear()
+        for lease_id, timer in list(self._on_threads.items()):
+            self._give_up_thread(lease_id, timer, cancelled)
+        self._cancelled.update(self._running)
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            self._loop.call_later(_CANCEL_GRACE_SECONDS, self._return_overdue)
+        self._attend()
+
+    def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
+        """Forget the job."""
+        self._generators = {}
+        if self._models is not None:
+            self._closing = self._loop.create_task(self._models.close())
+            self._models = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        return self._executor.usage()
+
+    def decided(self, message: RequestLeaseGranted | RequestLeaseDenied) -> None:
+        """Hand request admission's answer to the attempt that asked."""
+        self._executor.decided(message)
+
+    def take_outgoing(self) -> list[Outgoing]:
+        """Return what attempts want to send."""
+        return self._executor.take_outgoing()
+
+    def status(self) -> RunnerStatus:
+        """Return the runner's counts."""
+        pool = self._pool
+        return RunnerStatus(
+            self._executor.waiting,
+            self._executor.in_flight,
+            pool.busy if pool is not None else 0,
+            pool.abandoned if pool is not None else 0,
+            self._executor.usage(),
+        )
+
+    # -- inline ----------------------------------------------------------------------------------------
+
+    def _run_inline(self) -> None:
+        for _ in range(min(_INLINE_TURN, len(self._inline))):
+            start = self._inline.popleft()
+            generator = self._generators[start.task.column]
+            try:
+                outcome = TaskOutcome("success", generator.run(start))
+            except BaseException as error:  # noqa: BLE001 - templates may raise anything at all
+                outcome = outcome_of(error)
+            self._finished(start.lease.lease_id, outcome)
+        if self._inline:
+            self._loop.call_soon(self._run_inline)
+        self._attend()
+
+    # -- coroutines ------------------------------------------------------------------------------------
+
+    async def _run_async(self, start: TaskStart) -> None:
+        lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
+        task = asyncio.current_task()
+        assert task is not None
+        assert self._models is not None
+        self._running[lease_id] = task
+        calls = self._models.calls_of(start.lease.correlation)
+        try:
+            work = generator.run_async(start, calls)
+            if generator.timeout_seconds is None:
+                outcome = TaskOutcome("success", await work)
+            else:
+                outcome = await self._within(generator.timeout_seconds, work)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
+            cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
+            outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
+        while task.cancelling():  # the task goes on with other cells
+            task.uncancel()
+        del self._running[lease_id]
+        self._cancelled.discard(lease_id)
+        self._finished(lease_id, outcome)
+        self._attend()
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, Any]) -> TaskOutcome:
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return TaskOutcome("success", await work)
+        except TimeoutError:
+            if limit.expired():
+                return timed_out(seconds)
+            raise
+
+    def _return_overdue(self) -> None:
+        """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
+        for lease_id in self._cancelled:
+            self._finished(lease_id, TaskOutcome("cancelled"))
+        self._attend()
+
+    # -- threads ---------------------------------------------------------------------------------------
+
+    def _run_on_thread(self, generator: Generator, start: TaskStart) -> None:
+        assert self._pool is not None
+        lease_id, timer = start.lease.lease_id, None
+        if generator.timeout_seconds is not None:
+            timer = self._loop.call_later(
+                generator.timeout_seconds, self._thread_timed_out, lease_id, generator.timeout_seconds
+            )
+        self._on_threads[lease_id] = timer
+        self._pool.submit(lease_id, partial(generator.run, start))
+
+    def _thread_done(self, lease_id: int, value: Any, error: BaseException | None) -> None:
+        """Called on the pool's threads: the loop takes the results, many at a time when they pile up."""
+        waiting = bool(self._thread_results)
+        self._thread_results.append((lease_id, value, error))
+        if not waiting:
+            try:
+                self._loop.call_soon_threadsafe(self._take_thread_results)
+            except RuntimeError:  # the loop is closed: the worker has stopped
+                return
+
+    def _take_thread_results(self) -> None:
+        while self._thread_results:
+            lease_id, value, error = self._thread_results.popleft()
+            if lease_id not in self._on_threads:
+                continue  # given up meanwhile
+            timer = self._on_threads.pop(lease_id)
+            if timer is not None:
+                timer.cancel()
+            outcome = TaskOutcome("success", value) if error is None else outcome_of(error)
+            self._finished(lease_id, outcome)
+        self._attend()
+
+    def _thread_timed_out(self, lease_id: int, seconds: float) -> None:
+        self._give_up_thread(lease_id, None, timed_out(seconds))
+        self._attend()
+
+    def _give_up_thread(self, lease_id: int, timer: asyncio.TimerHandle | None, outcome: TaskOutcome) -> None:
+        if timer is not None:
+            timer.cancel()
+        del self._on_threads[lease_id]
+        if self._pool is not None:
+            self._pool.abandon(lease_id)
+        self._finished(lease_id, outcome)

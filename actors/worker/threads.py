@@ -1,0 +1,109 @@
+"""A bounded pool of threads for plain user functions, some of which may never come back.
+
+A thread cannot be stopped. One whose task has been given up is abandoned: its place is free for a new
+thread, what it returns is thrown away, and it ends when its function does. Threads are daemons, so that
+a function that blocks for ever does not hold the process open.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Call = Callable[[], Any]
+Done = Callable[[int, Any, BaseException | None], None]
+
+
+class ThreadPool:
+    """Runs calls on up to `size` threads; says `done(key, value, error)` on the thread that ran it."""
+
+    def __init__(self, size: int, done: Done) -> None:
+        self._size = size
+        self._done = done
+        self._work: queue.SimpleQueue[tuple[int, Call] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._running: dict[int, _Thread] = {}
+        self._threads: set[_Thread] = set()
+        self._queued = 0
+        self.abandoned = 0
+
+    @property
+    def busy(self) -> int:
+        """How many threads run a call that is still wanted."""
+        return len(self._running)
+
+    def submit(self, key: int, call: Call) -> None:
+        """Run `call` as soon as a thread is free."""
+        with self._lock:
+            self._queued += 1
+            grow = len(self._threads) < min(self._size, len(self._running) + self._queued)
+            if grow:
+                self._add_thread()
+        self._work.put((key, call))
+
+    def abandon(self, key: int) -> None:
+        """Give up on a call: its thread, if it has one, is replaced."""
+        with self._lock:
+            thread = self._running.pop(key, None)
+            if thread is None:
+                return
+            thread.wanted = False
+            self._threads.discard(thread)
+            self.abandoned += 1
+            if self._queued:
+                self._add_thread()
+
+    def close(self) -> None:
+        """Let idle threads end; busy ones end when their call does."""
+        with self._lock:
+            for _ in self._threads:
+                self._work.put(None)
+            self._threads.clear()
+
+    def _add_thread(self) -> None:
+        thread = _Thread(self)
+        self._threads.add(thread)
+        thread.start()
+
+    def take(self, thread: _Thread) -> tuple[int, Call] | None:
+        """Wait for work; called by the pool's threads."""
+        work = self._work.get()
+        if work is not None:
+            with self._lock:
+                self._queued -= 1
+                self._running[work[0]] = thread
+        return work
+
+    def finish(self, thread: _Thread, key: int, value: Any, error: BaseException | None) -> bool:
+        """Report a call's end; return whether the thread goes on."""
+        with self._lock:
+            if thread.wanted:
+                del self._running[key]
+            else:
+                self.abandoned -= 1
+                return False
+        self._done(key, value, error)
+        return True
+
+
+class _Thread(threading.Thread):
+    """One thread of the pool."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        super().__init__(name="leasehold-task", daemon=True)
+        self._pool = pool
+        self.wanted = True
+
+    def run(self) -> None:
+        while (work := self._pool.take(self)) is not None:
+            key, call = work
+            value: Any = None
+            error: BaseException | None = None
+            try:
+                value = call()
+            except BaseException as raised:  # noqa: BLE001 - user code may raise anything at all
+                error = raised
+            if not self._pool.finish(self, key, value, error):
+                return

@@ -1,0 +1,189 @@
+"""From plain data to the Structs of a job, piece by piece, so that every mistake is found at once.
+
+It knows types, not meaning: whether a number is sensible or a name exists is decided when the job is
+planned. Decoding in one go would stop at the first mistake and could not name the table it is in.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+import msgspec.inspect as shapes
+
+from messages.hints import possible
+from messages.job import Problem
+from messages.metadata import SchedulingMetadataError
+
+_SCALARS: dict[type[shapes.Type], tuple[type, str]] = {
+    shapes.StrType: (str, "text"),
+    shapes.IntType: (int, "a whole number"),
+    shapes.BoolType: (bool, "true or false"),
+}
+
+_FOUND: dict[type, str] = {
+    str: "text",
+    bool: "a truth value",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    tuple: "a list",
+    dict: "a table",
+    type(None): "null",
+}
+
+
+class _Missing:
+    """The type of `BAD`: a value that could not be read, whose problems have been noted."""
+
+
+BAD: Final = _Missing()
+
+
+@functools.cache
+def shape_of(annotation: Any) -> shapes.Type:
+    """Return msgspec's description of a type."""
+    return shapes.type_info(annotation)
+
+
+class StructureReader:
+    """Reads plain data into a described type, and collects every problem on the way.
+
+    `problems` is what was found so far, in the order of the data.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def read(self, shape: shapes.Type, value: Any, path: str) -> Any:
+        """Return `value` as what `shape` describes, or `BAD` where a problem was noted."""
+        match shape:
+            case shapes.AnyType():
+                return value
+            case shapes.UnionType():
+                return self._union(shape, value, path)
+            case shapes.StructType():
+                return self._tagged((shape,), value, path) if shape.tag else self._struct(shape, value, path)
+            case shapes.DictType():
+                return self._table(shape, value, path)
+            case shapes.VarTupleType():
+                return self._list(shape, value, path)
+            case shapes.LiteralType():
+                if value in shape.values and isinstance(value, str):
+                    return value
+                return self._refuse(path, f"is {_shown(value)}", possible(str(value), map(str, shape.values)))
+            case shapes.FloatType():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    return float(value)
+                return self._mismatch(path, value, "a number")
+            case _:
+                return self._scalar(shape, value, path)
+
+    def _scalar(self, shape: shapes.Type, value: Any, path: str) -> Any:
+        expected, name = _SCALARS[type(shape)]
+        if isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
+            return value
+        return self._mismatch(path, value, name)
+
+    def _union(self, shape: shapes.UnionType, value: Any, path: str) -> Any:
+        options = [option for option in shape.types if not isinstance(option, shapes.NoneType)]
+        if value is None and len(options) < len(shape.types):
+            return None
+        tagged = tuple(option for option in options if isinstance(option, shapes.StructType) and option.tag)
+        if tagged:
+            return self._tagged(tagged, value, path)
+        if any(isinstance(option, shapes.AnyType) for option in options):
+            return value
+        return self.read(options[0], value, path)
+
+    def _tagged(self, options: tuple[shapes.StructType, ...], value: Any, path: str) -> Any:
+        """Read a table whose `kind` says which of `options` it is."""
+        if not isinstance(value, dict):
+            return self._mismatch(path, value, "a table")
+        by_kind = {str(option.tag): option for option in options}
+        field = str(options[0].tag_field)
+        place = _joined(path, field)
+        if field not in value:
+            return self._refuse(place, "is missing", possible("", by_kind))
+        kind = value[field]
+        if not isinstance(kind, str) or kind not in by_kind:
+            return self._refuse(place, f"is {_shown(kind)}", possible(str(kind), by_kind))
+        body = {key: entry for key, entry in value.items() if key != field}
+        return self._struct(by_kind[kind], body, path, also=(field,))
+
+    def _struct(self, shape: shapes.StructType, value: Any, path: str, also: tuple[str, ...] = ()) -> Any:
+        if not isinstance(value, dict):
+            return self._mismatch(path, value, "a table")
+        before = len(self.problems)
+        fields = {field.encode_name: field for field in shape.fields}
+        for key in value:
+            if key not in fields:
+                self._refuse(
+                    _joined(path, str(key)), "is not a known key", possible(str(key), (*also, *fields))
+                )
+        found: dict[str, Any] = {}
+        for key, field in fields.items():
+            if key in value:
+                found[field.name] = self.read(field.type, value[key], _joined(path, key))
+            elif field.required:
+                self._refuse(_joined(path, key), "is missing", f"expected {_described(field.type)}")
+        if len(self.problems) > before:
+            return BAD
+        try:
+            return shape.cls(**found)
+        except SchedulingMetadataError as error:
+            return self._refuse(path, error.message, "")
+
+    def _table(self, shape: shapes.DictType, value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            return self._mismatch(path, value, "a table")
+        read: dict[str, Any] = {}
+        for key, entry in value.items():
+            if isinstance(key, str):
+                read[key] = self.read(shape.value_type, entry, _joined(path, key))
+            else:
+                self._mismatch(f"{path}.{key!r}", key, "text as a name")
+        return read
+
+    def _list(self, shape: shapes.VarTupleType, value: Any, path: str) -> Any:
+        if not isinstance(value, list | tuple):
+            return self._mismatch(path, value, "a list")
+        return tuple(
+            self.read(shape.item_type, entry, f"{path}[{index}]") for index, entry in enumerate(value)
+        )
+
+    def _mismatch(self, path: str, value: Any, expected: str) -> _Missing:
+        return self._refuse(path, f"found {_shown(value)}", f"expected {expected}")
+
+    def _refuse(self, path: str, message: str, remedy: str) -> _Missing:
+        self.problems.append(Problem(path, message, remedy))
+        return BAD
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _described(shape: shapes.Type) -> str:
+    match shape:
+        case shapes.UnionType():
+            return _described(shape.types[0])
+        case shapes.VarTupleType():
+            return "a list"
+        case shapes.DictType() | shapes.StructType():
+            return "a table"
+        case shapes.LiteralType():
+            return " or ".join(map(repr, shape.values))
+        case shapes.FloatType():
+            return "a number"
+        case _:
+            return _SCALARS[type(shape)][1] if type(shape) in _SCALARS else "a value"
+
+
+def _shown(value: Any) -> str:
+    """Return what kind of thing `value` is, and the value itself where it is short."""
+    kind = _FOUND.get(type(value), f"a {type(value).__name__}")
+    if isinstance(value, str | int | float):
+        text = repr(value)
+        return f"{kind} {text if len(text) <= 60 else text[:57] + '...'}"
+    return kind
