@@ -175,6 +175,21 @@ class RecordEvents(Message, frozen=True, gc=False):
     events: list[Event]
 
 
+class RecordTaskEvents(Message, frozen=True, gc=False):
+    """Any actor: one thing happened to many task executions at one moment, in this order.
+
+    Stands for one `Event` of the scheduler stream per correlation. Where they are not empty,
+    `task_lease_ids` and `outcomes` have an entry for each. Most of a run's events come in such batches,
+    and made one by one they would be its largest cost.
+    """
+
+    event_kind: SchedulerEventKind
+    captured_at: float
+    correlations: list[RuntimeCorrelation]
+    task_lease_ids: list[int] = []
+    outcomes: list[str] = []
+
+
 class RecordLog(Message, frozen=True):
     """Any actor's logger: these lines were logged."""
 

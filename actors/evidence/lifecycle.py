@@ -7,7 +7,9 @@ A *task execution* is one try of a task. It may be denied any number of times, a
 stale, before it starts; once started it never comes back to the queue: a retry is a new execution.
 Every way out of `leased` ends in `task_lease_released`: that is "returned exactly once" as a picture.
 
-A *request attempt* waits (for no time at all, if need be), holds one lease, and sends at most once.
+A *request attempt* waits (for no time at all, if need be), holds one lease, and sends at most once. Its
+request begins and ends while its task runs. Its wait and its lease may be over a little later: the worker
+gives up the one and returns the other by message, and does not wait to hear that they arrived.
 
 Rules that do not fit a table stand below it: which outcomes a lease may be returned with, by how far
 its task or attempt had come.
@@ -65,7 +67,7 @@ ASKS_FOR_SCHEDULER_RESOURCE: Final = frozenset(
 """What only something that wants a scheduler resource goes through: a started one is a hidden waiter."""
 
 TASK_RELEASE_OUTCOMES: Final[dict[TaskState, frozenset[str]]] = {
-    "leased": frozenset({"cancelled", "shutdown", "worker_spawn_failed", "worker_lost"}),
+    "leased": frozenset({"cancelled", "shutdown", "worker_lost"}),
     "stale": frozenset({"stale_discard"}),
     "unstarted": frozenset({"worker_spawn_failed", "cancelled", "shutdown", "worker_lost"}),
     "running": frozenset({"worker_lost"}),

@@ -20,10 +20,10 @@ from messages.telemetry import RunDescriptor
 class _Attempt:
     __slots__ = ("execution", "lease", "line", "number", "outcome", "resource", "state", "task", "time")
 
-    def __init__(self, number: int, execution: int, task: Execution | None) -> None:
+    def __init__(self, number: int, execution: int) -> None:
         self.number = number
         self.execution = execution
-        self.task = task
+        self.task: Execution | None = None
         self.resource = ""
         self.lease = 0
         self.line = 0
@@ -98,13 +98,12 @@ class RequestAccount:
         elif kind == "request_lease_released":
             self._released(line, record, attempt, state)
         elif kind == "model_request_started":
-            self._findings.counts.model_requests += 1
-            if attempt.task is not None:
-                attempt.task.attempts_open += 1
             self._same_lease(line, record, attempt)
+            self._sent(line, record, attempt)
         elif kind == "model_request_completed":
-            attempt.outcome = record.reason_or_outcome
             self._same_lease(line, record, attempt)
+            attempt.outcome = record.reason_or_outcome
+            self._ended(record, attempt)
         attempt.line = line
         attempt.time = record.captured_at
         if attempt.state == "ended":
@@ -121,17 +120,11 @@ class RequestAccount:
         if attempt is not None:
             return attempt
         task = self._tasks.running(record.execution)
-        attempt = _Attempt(number, record.execution, task)
+        attempt = _Attempt(number, record.execution)
         attempt.line = line
         if number:
             self._attempts[number] = attempt
-        if task is None and record.execution and record.event_kind == "request_wait_started":
-            self._findings.add(
-                "lifecycle",
-                f"attempt {number} of execution {record.execution}, whose worker is not at work",
-                line,
-            )
-        elif task is not None and record.captured_at < task.time:
+        if task is not None and record.captured_at < task.time:
             self._findings.add(
                 "timeline",
                 f"{record.event_kind} of attempt {number} is at {record.captured_at}, before its worker "
@@ -152,6 +145,27 @@ class RequestAccount:
         about_leases = kind in ("model_request_started", "model_request_completed")
         rule: Rule = "one_attempt_per_request_lease" if about_leases else "lifecycle"
         self._findings.add(rule, found, earlier, line)
+
+    def _sent(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
+        """Note that the attempt's request has left; only a worker at work may send one."""
+        self._findings.counts.model_requests += 1
+        attempt.task = self._tasks.running(record.execution)
+        if attempt.task is not None:
+            attempt.task.attempts_open += 1
+        elif record.execution:
+            self._findings.add(
+                "lifecycle",
+                f"request of attempt {attempt.number} for execution {record.execution}, whose worker is "
+                "not at work",
+                line,
+            )
+
+    def _ended(self, record: EventRecord, attempt: _Attempt) -> None:
+        """Note that the attempt's request is over, as far as its task is concerned."""
+        task, attempt.task = attempt.task, None
+        if task is not None:
+            task.attempts_open -= 1
+            task.attempts_until = max(task.attempts_until, record.captured_at)
 
     def _same_lease(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
         if record.request_lease_id != attempt.lease:
@@ -208,10 +222,7 @@ class RequestAccount:
         if held_by.resource in self._endpoints:
             self._count(held_by.resource, -1)
             self._count(self._endpoints[held_by.resource], -1)
-        task = attempt.task
-        if task is not None and state in ("sent", "answered"):
-            task.attempts_open -= 1
-            task.attempts_until = max(task.attempts_until, record.captured_at)
+        self._ended(record, attempt)
         self._judge_release(line, attempt, state, outcome)
 
     def _judge_release(self, line: int, attempt: _Attempt, state: AttemptState, outcome: str) -> None:

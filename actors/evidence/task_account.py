@@ -224,14 +224,14 @@ class TaskAccount:
         if execution.attempts_open:
             self._findings.add(
                 "timeline",
-                f"task_completed of execution {number} while {execution.attempts_open} of its request "
-                "attempts are under way",
+                f"task_completed of execution {number} while {execution.attempts_open} of its model "
+                "requests are under way",
                 line,
             )
         if record.captured_at < execution.attempts_until:
             self._findings.add(
                 "timeline",
                 f"task_completed of execution {number} is at {record.captured_at}, before the end of its "
-                f"last request attempt at {execution.attempts_until}",
+                f"last model request at {execution.attempts_until}",
                 line,
             )

@@ -32,7 +32,7 @@ from messages.tasks import (
     TaskError,
     TaskOutcome,
 )
-from messages.telemetry import Event, RecordEvents
+from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 from messages.worker import ExecuteTasks, TaskStart
 
 _STALE = TaskOutcome("stale_discard")
@@ -68,6 +68,7 @@ class JobRun:
         self._offsets_at_start: dict[int, list[int]] = {}
         self._progress = {generator.name: [0, 0] for generator in plan.generators}
         self._events: list[Event] = []
+        self._facts: list[Outgoing] = []
         self._blocked_as: str | None = None
         self._retried: set[int] = set()
 
@@ -120,11 +121,11 @@ class JobRun:
         frontier = self.tracker.ready_frontier()
         if not frontier or self.stopping:
             return
-        events = self._events
         items = [self._schedulable(task) for task in frontier]
-        events.extend([Event("dependency_ready", now, item.correlation) for item in items])
+        correlations = [item.correlation for item in items]
+        self._events.extend([Event("dependency_ready", now, correlation) for correlation in correlations])
         self.dispatcher.queue.enqueue(items)
-        events.extend([Event("ready_enqueued", now, item.correlation) for item in items])
+        self._tell(RecordTaskEvents("ready_enqueued", now, correlations))
         self.tracker.mark_enqueued([item.task_id for item in items])
         self._note_salvaged(items, now)
 
@@ -136,7 +137,8 @@ class JobRun:
         self._note_blocked(now, selected=bool(selections))
         if not selections:
             return []
-        self._events.extend([Event("selected", now, selection.item.correlation) for selection in selections])
+        correlations = [selection.item.correlation for selection in selections]
+        self._tell(RecordTaskEvents("selected", now, correlations))
         return [Outgoing(TASK_ADMISSION, AcquireTaskLeases(selections))]
 
     def on_decided(self, message: TaskLeasesDecided, now: float) -> list[Outgoing]:
@@ -284,11 +286,19 @@ class JobRun:
         }
 
     def take_events(self) -> list[Outgoing]:
-        """Return the events made since the last call, as one message."""
-        if not self._events:
-            return []
-        events, self._events = self._events, []
-        return [Outgoing(TELEMETRY, RecordEvents("scheduler", events))]
+        """Return the events made since the last call, in order."""
+        self._seal_events()
+        facts, self._facts = self._facts, []
+        return facts
+
+    def _seal_events(self) -> None:
+        if self._events:
+            self._facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", self._events)))
+            self._events = []
+
+    def _tell(self, batch: RecordTaskEvents) -> None:
+        self._seal_events()
+        self._facts.append(Outgoing(TELEMETRY, batch))
 
     # -- inside --------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from messages.task_admission import (
     TaskLeasesReturned,
 )
 from messages.tasks import GroupName, QueueSelection, SchedulerResourceRequest
-from messages.telemetry import Event, RecordEvents
+from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 
 
 class TaskAdmissionCore:
@@ -93,7 +93,7 @@ class TaskAdmissionCore:
     def _acquire(self, message: AcquireTaskLeases, now: float) -> list[Outgoing]:
         leases: list[TaskLease] = []
         denials: list[TaskAdmissionDenied] = []
-        events: list[Event] = []
+        denied: list[Event] = []
         denied_groups: dict[GroupName, TaskAdmissionDenied] = {}
         for selection in message.selections:
             item = selection.item
@@ -101,20 +101,16 @@ class TaskAdmissionCore:
             earlier = denied_groups.get(item.group.name)
             if earlier is None:
                 decision = self._decide(selection, now)
-                if type(decision) is TaskLease:
+                if isinstance(decision, TaskLease):
                     leases.append(decision)
-                    events.append(
-                        Event("task_lease_acquired", now, item.correlation, task_lease_id=decision.lease_id)
-                    )
                     continue
-                assert isinstance(decision, TaskAdmissionDenied)
                 denied_groups[item.group.name] = decision
             else:
                 decision = TaskAdmissionDenied(
                     item.task_id, earlier.reason, earlier.available_after, earlier.diagnostics
                 )
             denials.append(decision)
-            events.append(
+            denied.append(
                 Event(
                     "admission_denied",
                     now,
@@ -124,36 +120,51 @@ class TaskAdmissionCore:
                 )
             )
         decided = TaskLeasesDecided(leases, denials, self._ledger.take_update())
-        return [
-            Outgoing(TELEMETRY, RecordEvents("scheduler", events)),
-            Outgoing(SCHEDULER, decided),
-        ]
+        acquired = RecordTaskEvents(
+            "task_lease_acquired",
+            now,
+            [lease.correlation for lease in leases],
+            [lease.lease_id for lease in leases],
+        )
+        facts = [Outgoing(TELEMETRY, acquired)] if leases else []
+        if denied:
+            facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", denied)))
+        return [*facts, Outgoing(SCHEDULER, decided)]
 
     def _return(self, message: ReturnTaskLeases, now: float) -> list[Outgoing]:
         ledger, policy = self._ledger, self._policy
         releases: list[TaskLeaseRelease] = []
-        events: list[Event] = []
+        refused: list[Event] = []
         for returned in message.returns:
             lease, outcome = returned.lease, returned.outcome
             result = ledger.release(lease)
             if result.released:
                 assert policy is not None
                 ledger.apply(lease.group.name, policy.on_release(lease))
-            events.append(
-                Event(
-                    "task_lease_released" if result.released else "release_diagnostic",
-                    now,
-                    lease.correlation,
-                    task_lease_id=lease.lease_id,
-                    reason_or_outcome=outcome.kind if result.released else result.reason,
+            else:
+                refused.append(
+                    Event(
+                        "release_diagnostic",
+                        now,
+                        lease.correlation,
+                        task_lease_id=lease.lease_id,
+                        reason_or_outcome=result.reason,
+                    )
                 )
-            )
             releases.append(TaskLeaseRelease(lease, outcome, result))
         returned_leases = TaskLeasesReturned(releases, ledger.take_update())
-        return [
-            Outgoing(TELEMETRY, RecordEvents("scheduler", events)),
-            Outgoing(SCHEDULER, returned_leases),
-        ]
+        accepted = [release for release in releases if release.result.released]
+        released = RecordTaskEvents(
+            "task_lease_released",
+            now,
+            [release.lease.correlation for release in accepted],
+            [release.lease.lease_id for release in accepted],
+            [release.outcome.kind for release in accepted],
+        )
+        facts = [Outgoing(TELEMETRY, released)] if accepted else []
+        if refused:
+            facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", refused)))
+        return [*facts, Outgoing(SCHEDULER, returned_leases)]
 
     def _decide(self, selection: QueueSelection, now: float) -> TaskLease | TaskAdmissionDenied:
         item, ledger, policy = selection.item, self._ledger, self._policy

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from actors.telemetry.log_codec import encode_entries, encode_events
+from actors.telemetry.log_codec import (
+    SHORT_KINDS,
+    encode_entries,
+    encode_events,
+    encode_task_events,
+    events_of,
+)
 from actors.telemetry.logs import LogSink, OpenLogs
 from actors.telemetry.maxima import ObservedCapacity
 from actors.telemetry.subscriptions import Subscriptions
@@ -23,6 +29,7 @@ from messages.telemetry import (
     OpenRunLog,
     RecordEvents,
     RecordLog,
+    RecordTaskEvents,
     RunLogClosed,
     RunLogOpened,
     RunLogRefused,
@@ -47,6 +54,7 @@ class TelemetryCore:
     accepts: Final[frozenset[type[Message]]] = frozenset(
         {
             RecordEvents,
+            RecordTaskEvents,
             RecordLog,
             OpenRunLog,
             CloseRunLog,
@@ -84,6 +92,8 @@ class TelemetryCore:
         match message:
             case RecordEvents():
                 return self._record(message, now=now)
+            case RecordTaskEvents():
+                return self._record_tasks(message, now=now)
             case RecordLog():
                 if self._logs:
                     self._logs.append(encode_entries(message.entries), now=now)
@@ -152,6 +162,19 @@ class TelemetryCore:
                 self._subscriptions.gather(stream, first, events)
         self._next[stream] = first + len(events)
         return self._subscriptions.publish() if self._subscriptions.overdue else []
+
+    def _record_tasks(self, message: RecordTaskEvents, *, now: float) -> list[Outgoing]:
+        """Do as `_record` does, but work on the whole batch at once wherever nobody wants single events."""
+        if message.event_kind not in SHORT_KINDS or self._subscriptions:
+            return self._record(RecordEvents("scheduler", events_of(message)), now=now)
+        first, many = self._next["scheduler"], len(message.correlations)
+        if self._observing and many:
+            if self._logs:
+                self._logs.append(encode_task_events(first, message), now=now)
+            if self._run_id is not None and self._observed is not None:
+                self._observed.record_tasks(message)
+        self._next["scheduler"] = first + many
+        return []
 
     # -- runs ----------------------------------------------------------------------------------------
 

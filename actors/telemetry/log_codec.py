@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import count, repeat
 from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
@@ -22,6 +23,7 @@ from messages.telemetry import (
     Event,
     EventKind,
     LogEntry,
+    RecordTaskEvents,
     RequestEventKind,
     RunDescriptor,
     SchedulerEventKind,
@@ -109,6 +111,17 @@ class EventRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.task_execution_id
 
 
+class TaskEventRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The line of an event about one task execution: an `EventRecord` without what it never has."""
+
+    sequence: int
+    event_kind: EventKind
+    captured_at: float
+    task_execution_id: int
+    task_lease_id: int = 0
+    reason_or_outcome: str = ""
+
+
 class LogHeader(msgspec.Struct, frozen=True):
     """The first line. `next_sequence` is what the first event of each stream will carry."""
 
@@ -160,8 +173,44 @@ def encode_entries(entries: Sequence[LogEntry]) -> bytes:
     return _encoder.encode_lines(entries)
 
 
+def encode_task_events(first_sequence: int, message: RecordTaskEvents) -> bytes:
+    """Return one line per task execution, numbered from `first_sequence`; the kind must be a short one.
+
+    This is telemetry's hottest loop.
+    """
+    kind, at, correlations = message.event_kind, message.captured_at, message.correlations
+    numbers = count(first_sequence)
+    if not message.task_lease_ids:
+        return _encoder.encode_lines(
+            [TaskEventRecord(n, kind, at, c.task_execution_id) for n, c in zip(numbers, correlations)]
+        )
+    outcomes = message.outcomes or repeat("")
+    return _encoder.encode_lines(
+        [
+            TaskEventRecord(n, kind, at, c.task_execution_id, lease_id, outcome)
+            for n, c, lease_id, outcome in zip(numbers, correlations, message.task_lease_ids, outcomes)
+        ]
+    )
+
+
+def events_of(message: RecordTaskEvents) -> list[Event]:
+    """Return the events that `message` stands for, one by one."""
+    lease_ids = message.task_lease_ids or repeat(0)
+    outcomes = message.outcomes or repeat("")
+    return [
+        Event(
+            message.event_kind,
+            message.captured_at,
+            correlation,
+            task_lease_id=lease_id,
+            reason_or_outcome=outcome,
+        )
+        for correlation, lease_id, outcome in zip(message.correlations, lease_ids, outcomes)
+    ]
+
+
 def encode_events(stream: StreamName, first_sequence: int, events: Sequence[Event]) -> bytes:
-    """Return one line per event, numbered from `first_sequence`. This is telemetry's hottest loop."""
+    """Return one line per event, numbered from `first_sequence`."""
     records: list[EventRecord] = []
     append = records.append
     for sequence, event in enumerate(events, first_sequence):

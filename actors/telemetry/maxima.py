@@ -6,12 +6,14 @@ held against what the controllers believe.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final
 
 from messages.capacity import CapacitySnapshot, ObservedMaxima
 from messages.plan import JobPlan
-from messages.telemetry import Event
+from messages.telemetry import Event, RecordTaskEvents
 
 
 class Gauge:
@@ -34,6 +36,7 @@ class Gauge:
 
 
 _ROW_GROUPS: Final = "row_groups"
+_COLUMN: Final = attrgetter("task_column")
 
 
 class ObservedCapacity:
@@ -48,13 +51,19 @@ class ObservedCapacity:
         self._requests = Gauge()
         self._endpoints = Gauge()
         self._limits = Gauge()
-        self._held: dict[int, str] = {}
+        self.tasks_held = 0
+        """Task executions that hold a lease now."""
         self._waiting: dict[int, str] = {}
         self._requested: dict[int, str] = {}
-        self._arrived: tuple[int, str] | None = None
+        self._arrived: Event | None = None
         self._group = {generator.name: generator.scheduling.group.name for generator in plan.generators}
         self._vector = {
             generator.name: generator.scheduling.resource_request.amounts for generator in plan.generators
+        }
+        self._counted: dict[str, Callable[[str, int], None]] = {
+            "ready_enqueued": self._count_enqueued,
+            "task_lease_acquired": self._count_acquired,
+            "task_lease_released": self._count_released,
         }
         self._followed: dict[str, Callable[[Event], None]] = {
             "row_group_admitted": self._on_row_group_admitted,
@@ -72,11 +81,6 @@ class ObservedCapacity:
             "request_lease_acquired": self._on_request_lease_acquired,
             "request_lease_released": self._on_request_lease_released,
         }
-
-    @property
-    def tasks_held(self) -> int:
-        """Task executions that hold a lease now."""
-        return len(self._held)
 
     def record(self, events: Iterable[Event]) -> None:
         """Follow these events, in order."""
@@ -115,28 +119,42 @@ class ObservedCapacity:
     def _on_row_group_checkpointed(self, _event: Event) -> None:
         self._row_groups.remove(_ROW_GROUPS)
 
+    def record_tasks(self, message: RecordTaskEvents) -> None:
+        """Follow one kind of event of many tasks, a generator at a time."""
+        count = self._counted.get(message.event_kind)
+        if count is not None:
+            for column, many in Counter(map(_COLUMN, message.correlations)).items():
+                count(column, many)
+
     def _on_ready_enqueued(self, event: Event) -> None:
         if event.correlation is not None:
-            self._queued.add(self._group.get(event.correlation.task_column, ""))
+            self._count_enqueued(event.correlation.task_column, 1)
+
+    def _count_enqueued(self, column: str, many: int) -> None:
+        self._queued.add(self._group.get(column, ""), many)
 
     def _on_queue_empty(self, _event: Event) -> None:
         # Rows that are dropped take their queued tasks with them, one event for none of these.
         self._queued.now.clear()
 
     def _on_task_lease_acquired(self, event: Event) -> None:
-        if event.correlation is None:
-            return
-        column = event.correlation.task_column
-        self._held[event.task_lease_id] = column
-        self._queued.remove(self._group.get(column, ""))
+        if event.correlation is not None:
+            self._count_acquired(event.correlation.task_column, 1)
+
+    def _count_acquired(self, column: str, many: int) -> None:
+        self.tasks_held += many
+        self._queued.remove(self._group.get(column, ""), many)
         for resource, amount in self._vector.get(column, ()):
-            self._leases.add(resource, amount)
+            self._leases.add(resource, amount * many)
 
     def _on_task_lease_released(self, event: Event) -> None:
-        column = self._held.pop(event.task_lease_id, None)
-        if column is not None:
-            for resource, amount in self._vector.get(column, ()):
-                self._leases.remove(resource, amount)
+        if event.correlation is not None:
+            self._count_released(event.correlation.task_column, 1)
+
+    def _count_released(self, column: str, many: int) -> None:
+        self.tasks_held = max(0, self.tasks_held - many)
+        for resource, amount in self._vector.get(column, ()):
+            self._leases.remove(resource, amount * many)
 
     # -- requests ------------------------------------------------------------------------------------
 
@@ -148,11 +166,14 @@ class ObservedCapacity:
 
     def _on_wait_started(self, event: Event) -> None:
         self._settle()
-        self._arrived = (event.request_attempt_id, event.resource)
+        self._arrived = event
 
     def _on_wait_ended(self, event: Event) -> None:
-        attempt = event.request_attempt_id
-        if self._arrived is not None and self._arrived[0] == attempt:
+        attempt, arrived = event.request_attempt_id, self._arrived
+        if arrived is not None and (arrived.request_attempt_id, arrived.captured_at) == (
+            attempt,
+            event.captured_at,
+        ):
             self._arrived = None
             return
         self._settle()
@@ -161,15 +182,14 @@ class ObservedCapacity:
             self._waiters.remove(resource)
 
     def _settle(self) -> None:
-        """Count an arrival as a waiter once anything else happens before its wait has ended.
+        """Count the last arrival as a waiter: its wait has not ended in the moment in which it began.
 
         A request that is granted at once records a wait of no length: nobody was waiting.
         """
-        if self._arrived is not None:
-            attempt, resource = self._arrived
-            self._arrived = None
-            self._waiting[attempt] = resource
-            self._waiters.add(resource)
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            self._waiting[arrived.request_attempt_id] = arrived.resource
+            self._waiters.add(arrived.resource)
 
     def _on_request_lease_acquired(self, event: Event) -> None:
         self._requested[event.request_lease_id] = event.resource

@@ -15,7 +15,7 @@ from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted
 from messages.scheduler import ModelUsage
 from messages.task_admission import ReturnTaskLeases, TaskLease, TaskLeaseReturn
 from messages.tasks import TaskOutcome
-from messages.telemetry import Event, RecordEvents
+from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 from messages.worker import (
     CancelTasks,
     ExecuteTasks,
@@ -171,13 +171,16 @@ class WorkerCore:
         return [Outgoing(message.reply_to, self._port.prepare(message))]
 
     def _execute(self, message: ExecuteTasks, now: float) -> list[Outgoing]:
-        held, events = self._held, self._events
-        for start in message.starts:
-            lease = start.lease
-            held[lease.lease_id] = lease
-            events.append(Event("worker_spawned", now, lease.correlation, lease.lease_id))
+        leases = [start.lease for start in message.starts]
+        self._held.update((lease.lease_id, lease) for lease in leases)
         self._port.start(message.starts)
-        return []
+        spawned = RecordTaskEvents(
+            "worker_spawned",
+            now,
+            [lease.correlation for lease in leases],
+            [lease.lease_id for lease in leases],
+        )
+        return [Outgoing(TELEMETRY, spawned)]
 
     def _cancel(self, _message: CancelTasks, _now: float) -> list[Outgoing]:
         self._port.cancel_all()

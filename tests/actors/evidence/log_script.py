@@ -82,9 +82,10 @@ class Script:
         self.in_flight = 0
         self._time = 0.0
 
-    def emit(self, kind, correlation=None, **fields) -> Event:
-        self._time = round(self._time + 0.001, 6)
-        event = Event(kind, self._time, correlation, **fields)
+    def emit(self, kind, correlation=None, *, at: float | None = None, **fields) -> Event:
+        if at is None:
+            at = self._time = round(self._time + 0.001, 6)
+        event = Event(kind, at, correlation, **fields)
         self.events.append(event)
         return event
 
@@ -181,13 +182,14 @@ class Script:
     def _attempt(self, correlation) -> Iterator[None]:
         self.attempts += 1
         about = {"request_attempt_id": self.attempts, "resource": CHAT.name}
-        self.emit("request_wait_started", correlation, **about)
-        yield
+        started = self.emit("request_wait_started", correlation, **about).captured_at
+        at_once = True
         while self.in_flight >= self.plan.request_resources[0].static_cap:
+            at_once = False
             yield
         self.in_flight += 1
-        self.emit("request_wait_completed", correlation, **about)
-        # The grant is one step of request admission: nothing comes between it and the lease.
+        # What is granted at once has waited for no time. The grant is one step of request admission.
+        self.emit("request_wait_completed", correlation, at=started if at_once else None, **about)
         self.request_leases += 1
         about["request_lease_id"] = self.request_leases
         self.emit("request_lease_acquired", correlation, **about)

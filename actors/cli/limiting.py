@@ -1,0 +1,112 @@
+"""What limits a run right now, and which setting would move that limit. Pure: snapshots in, words out."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from actors.cli.view import ModelView, RunView
+from messages.task_admission import TaskAdmissionView
+
+Layer = Literal["phase", "request", "task", "retry", "storage", "row_groups", "nothing"]
+
+_PHASES = {
+    "preparing": "preparing the job",
+    "stopping": "stopping: waiting for running work to end",
+    "closing": "closing the run's files",
+}
+
+_OWN_LIMITS = ("submission", "llm_wait", "local", "threads")
+"""Task resources with a setting of their own. `submission`, which every task takes, is judged last."""
+
+
+class Limiting(NamedTuple):
+    """The layer that holds the run back, and the words for it."""
+
+    layer: Layer
+    text: str
+
+
+def limiting(view: RunView) -> Limiting:
+    """Return what holds the run back, the layer nearest to the provider first.
+
+    Work waits for a model before a task resource can fill up behind it, so a full model with waiters is
+    the cause and the full resource its consequence.
+    """
+    job = view.job
+    if job.phase in _PHASES:
+        return Limiting("phase", _PHASES[job.phase])
+    return (
+        _waited_for_model(view.models())
+        or _full_resource(view)
+        or _full_model(view.models())
+        or _no_running_work(view)
+        or _row_groups(view)
+        or Limiting("nothing", "nothing: work is flowing")
+    )
+
+
+def _waited_for_model(models: list[ModelView]) -> Limiting | None:
+    """Return the model that most attempts wait for."""
+    model = max(models, key=lambda model: model.waiting, default=None)
+    if model is None or not model.waiting:
+        return None
+    if model.cooldown_remaining > 0:
+        paused = f"model {model.name}: paused by its provider for {model.cooldown_remaining:.1f} s"
+        return Limiting("request", f"{paused}, {model.waiting} waiting")
+    if model.in_flight >= model.limit:
+        return Limiting("request", _full(model, f"{model.waiting} waiting"))
+    return None
+
+
+def _full_model(models: list[ModelView]) -> Limiting | None:
+    for model in models:
+        if model.in_flight and model.in_flight >= model.limit:
+            return Limiting("request", _full(model, "none waiting"))
+    return None
+
+
+def _full(model: ModelView, waiting: str) -> str:
+    slots = "the only slot" if model.limit == 1 else f"all {model.limit} slots"
+    return f"model {model.name}: {slots} in use, {waiting}"
+
+
+def _full_resource(view: RunView) -> Limiting | None:
+    job, accounts = view.job, view.tasks.view
+    if not job.queued:
+        return None
+    full = [name for name, free in accounts.resources_available.items() if free == 0]
+    if full:
+        name = min(full, key=lambda name: (name == "submission", name))
+        setting = f"limits.{name}" if name in _OWN_LIMITS else f"limits.resources.{name}"
+        limit = accounts.resource_limits[name]
+        return Limiting("task", f"{name}: all {limit} in use, {job.queued} tasks queued; raise {setting}")
+    if job.blocked is not None and "group_cap" in job.blocked.dominant_reasons:
+        text = f"a column's share of a resource, {job.queued} tasks queued; raise limits.group_limit_factor"
+        return Limiting("task", text)
+    return None
+
+
+def _no_running_work(view: RunView) -> Limiting | None:
+    """Return what is waited for while nothing runs and nothing is ready to."""
+    job = view.job
+    if job.leased or job.queued:
+        return None
+    if job.deferred:
+        return Limiting("retry", f"failures: {job.deferred} tasks wait for their next try")
+    if job.row_groups_in_flight:
+        return Limiting("storage", f"storage: {job.row_groups_in_flight} row groups are read or written")
+    return None
+
+
+def _row_groups(view: RunView) -> Limiting | None:
+    """Return the bound on row groups where more of them would mean more work, and there is room for it."""
+    job = view.job
+    rest = job.row_groups_total - job.row_groups_stored - job.row_groups_in_flight
+    if job.queued or rest <= 0 or _is_full(view.tasks.view):
+        return None
+    text = f"row groups: all {job.row_groups_in_flight} in flight, no task is waiting"
+    return Limiting("row_groups", f"{text}; raise limits.row_group_concurrency")
+
+
+def _is_full(accounts: TaskAdmissionView) -> bool:
+    return any(free == 0 for free in accounts.resources_available.values())
