@@ -35,15 +35,17 @@ def message_types() -> dict[str, type[Message]]:
     """Return every message type by its tag, in protocol order."""
     found: dict[str, type[Message]] = {"MessageRejected": MessageRejected}
     for protocol in _PROTOCOLS:
-        for name, value in vars(protocol).items():
-            if (
-                isinstance(value, type)
-                and issubclass(value, Message)
-                and value not in (Message, Query)
-                and value.__module__ == protocol.__name__
-            ):
-                found[name] = value
+        found.update((name, value) for name, value in vars(protocol).items() if _is_own(value, protocol))
     return found
+
+
+def _is_own(value: Any, protocol: types.ModuleType) -> bool:
+    return (
+        isinstance(value, type)
+        and issubclass(value, Message)
+        and value not in (Message, Query)
+        and value.__module__ == protocol.__name__
+    )
 
 
 @functools.cache

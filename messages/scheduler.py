@@ -49,7 +49,8 @@ class JobResult(Value, frozen=True):
     """How a job ended.
 
     rows_requested = rows_written + rows_dropped + rows_pending (R13). `dataset` holds the rows of a job
-    that was run without an output folder, in row order; with a folder it is None and `output` names it.
+    that was run without an output folder, as one mapping of columns per row group, and `dropped` its dropped
+    rows; with a folder both are None and `output` names it.
     """
 
     run_id: str
@@ -64,12 +65,15 @@ class JobResult(Value, frozen=True):
     first_error: str | None
     models: dict[str, ModelUsage]
     output: str | None = None
-    dataset: list[dict[str, Any]] | None = None
+    dataset: list[dict[str, list[Any]]] | None = None
+    dropped: list[DroppedRow] | None = None
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the finished rows, in row order, from memory or from the output folder."""
         if self.dataset is not None:
-            yield from self.dataset
+            for columns in self.dataset:
+                for values in zip(*columns.values(), strict=True):
+                    yield dict(zip(columns, values, strict=True))
         elif self.output is not None:
             yield from read_rows(self.output)
 

@@ -91,15 +91,21 @@ class TaskAdmissionConfig(Value, frozen=True):
 
 
 class TaskAdmissionView(Value, frozen=True, gc=False):
-    """The ledger as policies and snapshots see it. Maps hold no zero entries."""
+    """The ledger as policies and snapshots see it. A snapshot's maps hold no zero entries."""
 
     resource_limits: dict[SchedulerResourceKey, int]
     resources_available: dict[SchedulerResourceKey, int]
-    leased_resources: dict[SchedulerResourceKey, int]
     leased_resources_by_group: dict[GroupName, dict[SchedulerResourceKey, int]]
     running_by_group: dict[GroupName, int]
     policy_debt_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]]
     version: int = 0
+
+    @property
+    def leased_resources(self) -> dict[SchedulerResourceKey, int]:
+        """What is leased of each resource of which anything is."""
+        available = self.resources_available
+        held = {resource: limit - available[resource] for resource, limit in self.resource_limits.items()}
+        return {resource: amount for resource, amount in held.items() if amount}
 
 
 class TaskAdmissionViewUpdate(Value, frozen=True, gc=False):

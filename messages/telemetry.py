@@ -176,11 +176,11 @@ class RecordEvents(Message, frozen=True, gc=False):
 
 
 class RecordTaskEvents(Message, frozen=True, gc=False):
-    """Any actor: one thing happened to many task executions at one moment, in this order.
+    """Any actor: one thing happened to many task executions, in this order.
 
-    Stands for one `Event` of the scheduler stream per correlation. Where they are not empty,
-    `task_lease_ids` and `outcomes` have an entry for each. Most of a run's events come in such batches,
-    and made one by one they would be its largest cost.
+    Stands for one `Event` of the scheduler stream per correlation, at `captured_at`, or each at its own of
+    the `moments`. Where they are not empty, `moments`, `task_lease_ids` and `outcomes` have an entry for
+    each. Most of a run's events come in such batches: made one by one they would be its largest cost.
     """
 
     event_kind: SchedulerEventKind
@@ -188,6 +188,7 @@ class RecordTaskEvents(Message, frozen=True, gc=False):
     correlations: list[RuntimeCorrelation]
     task_lease_ids: list[int] = []
     outcomes: list[str] = []
+    moments: list[float] = []
 
 
 class RecordLog(Message, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -71,26 +70,6 @@ class PlainLines:
         """Write the line."""
         self._pace.note(view.at, view.job)
         complain(progress_line(view, self._pace))
-
-
-class Ticker:
-    """Says when it is time to look again, by a clock that is given."""
-
-    def __init__(self, every: float) -> None:
-        self._every = every
-        self._next = time.monotonic() + every
-
-    @property
-    def wait(self) -> float:
-        """Seconds until it is time; 0.0 when it is."""
-        return max(0.0, self._next - time.monotonic())
-
-    def take(self) -> bool:
-        """Return whether it is time, and if so begin to wait anew."""
-        if self.wait > 0:
-            return False
-        self._next = time.monotonic() + self._every
-        return True
 
 
 def progress_line(view: RunView, pace: Pace) -> str:

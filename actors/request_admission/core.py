@@ -79,6 +79,10 @@ class RequestAdmissionCore:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
+    def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return nothing: there is nothing to let go of."""
+        return []
+
     def snapshot(self, *, now: float) -> RequestAdmissionSnapshot:
         """Return every resource and endpoint as it is now."""
         self._snapshots += 1

@@ -47,6 +47,10 @@ class Core(Protocol):
         """Return when a `DeadlineReached` is wanted, in run time."""
         ...
 
+    def close(self, *, now: float) -> list[Outgoing]:
+        """Let go of what the ports hold: the actor stops. Return the last of what is to be sent."""
+        ...
+
     def snapshot(self, *, now: float) -> StateSnapshot:
         """Return the state for `GetSnapshot`."""
         ...

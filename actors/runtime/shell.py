@@ -66,9 +66,11 @@ class ActorShell(pykka.ThreadingActor):
         self._settle()
 
     def on_stop(self) -> None:
-        """Send what was held back."""
+        """Send what was held back, and let the core go of what it holds."""
         self.log.debug("actor_stopped", handled=self._handled, mailbox_depth=self.inbox.depth)
         self._settle()
+        self.send(self.core.close(now=self.clock.now()))
+        self._flush()
 
     def on_receive(self, message: Any) -> None:
         """Take a mailbox entry: one message, or several that were sent together."""
@@ -77,9 +79,8 @@ class ActorShell(pykka.ThreadingActor):
                 self._take(part)
         else:
             self._take(message)
-        if self._held >= _FLUSH_AT:
-            self._flush()
-        if self.inbox.empty():
+        # Settled before an early flush too: what a core batches must not be overtaken by what it sends.
+        if self._held >= _FLUSH_AT or self.inbox.empty():
             self._settle()
 
     # -- one message -----------------------------------------------------------------------------
@@ -142,7 +143,7 @@ class ActorShell(pykka.ThreadingActor):
         """Hold messages for the next flush, per destination, in order. A core's log lines are logged."""
         for item in outgoing:
             message = item.message
-            if type(message) is RecordLog and item.to == TELEMETRY and self.name != TELEMETRY:
+            if type(message) is RecordLog:
                 for entry in message.entries:
                     getattr(self.log, entry.level)(entry.event, **entry.fields)
                 continue
@@ -153,8 +154,11 @@ class ActorShell(pykka.ThreadingActor):
         # Telemetry first: an event must reach it before anything that another actor does because of
         # the messages sent with it. That makes the order of its streams causal.
         if self._entries:
-            self._outgoing.setdefault(TELEMETRY, []).append(RecordLog(self._entries.copy()))
-            self._entries.clear()
+            entries, self._entries[:] = RecordLog(self._entries.copy()), []
+            if RecordLog in self.core.accepts:  # telemetry's own lines need no message
+                self.core.handle(entries, now=self.clock.now())
+            else:
+                self._outgoing.setdefault(TELEMETRY, []).append(entries)
         if not self._outgoing:
             return
         outgoing, self._outgoing, self._held = self._outgoing, {}, 0

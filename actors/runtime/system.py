@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ import pykka
 
 from actors.runtime.clock import RunClock
 from actors.runtime.handle import JobHandle
+from actors.runtime.inbox import Inbox
 from actors.runtime.parts import start_actor
 from actors.runtime.router import ReplyBox, Router
 from actors.runtime.shell import ActorShell
@@ -62,6 +63,7 @@ class ActorSystem:
         observing: bool = True,
         actors: Iterable[ActorName] = ACTOR_NAMES,
         stuck_after_seconds: float = 10.0,
+        prepare: Callable[[ActorSystem], None] | None = None,
     ) -> ActorSystem:
         """Start the actors; return when all of them run.
 
@@ -70,12 +72,15 @@ class ActorSystem:
         observing: False leaves events uncounted and unwritten, to measure what they cost.
         actors: the subset to start; messages to the others are dead letters, or go to probes.
         stuck_after_seconds: how long a mailbox may stand still before the watchdog names its actor.
+        prepare: called with the system before its first actor starts, to add taps and destinations.
 
         Raises:
             OSError: the log cannot be written.
         """
         system = cls(Router(serialize=serialize_messages), RunClock())
         system.router.on_dead_letters = system._note_dead_letters
+        if prepare is not None:
+            prepare(system)
         wanted = set(actors)
         try:
             for name in (known for known in ACTOR_NAMES if known in wanted):
@@ -85,7 +90,9 @@ class ActorSystem:
         except BaseException:
             system.stop()
             raise
-        inboxes = {name: ref.actor_inbox for name, ref in system._refs.items()}
+        inboxes = {
+            name: inbox for name, ref in system._refs.items() if isinstance(inbox := ref.actor_inbox, Inbox)
+        }
         system._watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)
         system._watchdog.start()
         _running.add(system)
@@ -204,7 +211,9 @@ class ActorSystem:
         try:
             ref.stop(block=True, timeout=_STOP_SECONDS)
         except pykka.Timeout:
-            _logger.warning("actor %s did not stop within %s s: its thread is left behind", name, _STOP_SECONDS)
+            _logger.warning(
+                "actor %s did not stop within %s s: its thread is left behind", name, _STOP_SECONDS
+            )
         self.router.unregister(name)
 
     # -- what the runtime notices ------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from actors.scheduler.run import JobRun
-from messages._base import SCHEDULER, STORAGE, TELEMETRY, WORKER, Outgoing
+from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TELEMETRY, WORKER, Outgoing
+from messages.request_admission import RegisterRequestResources
 from messages.scheduler import JobResult, JobStatus, ModelUsage
 from messages.storage import CloseRun, RunClosed
 from messages.telemetry import (
@@ -21,7 +22,7 @@ from messages.worker import JobReleased, ReleaseJob
 
 
 class Closing:
-    """The chain release -> capacity plan -> storage -> log. A step that fails is passed over."""
+    """The chain release -> requests -> capacity plan -> storage -> log. A step that fails is passed over."""
 
     def __init__(self, run: JobRun, *, started_at: float, overdue: bool) -> None:
         self._run = run
@@ -30,7 +31,13 @@ class Closing:
         self._capacity_plan: dict[str, Any] | None = None
         self._result: JobResult | None = None
         self._overdue = overdue
-        self._steps = [self._release, self._ask_plan, self._close_storage, self._close_log]
+        self._steps = [
+            self._release,
+            self._settle_requests,
+            self._ask_plan,
+            self._close_storage,
+            self._close_log,
+        ]
 
     @property
     def run_id(self) -> str:
@@ -56,6 +63,11 @@ class Closing:
 
     def _release(self, _now: float) -> list[Outgoing]:
         return [Outgoing(WORKER, ReleaseJob(self.run_id, reply_to=SCHEDULER))]
+
+    def _settle_requests(self, _now: float) -> list[Outgoing]:
+        """Withdraw the resources: once that is answered, every earlier return is in the log."""
+        withdraw = RegisterRequestResources(self.run_id, (), reply_to=SCHEDULER)
+        return [Outgoing(REQUEST_ADMISSION, withdraw)]
 
     def _ask_plan(self, _now: float) -> list[Outgoing]:
         return [Outgoing(TELEMETRY, GetCapacityPlan(self.run_id, reply_to=SCHEDULER))]

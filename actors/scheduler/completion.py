@@ -117,9 +117,9 @@ class CompletionTracker:
 
     # -- the frontier ------------------------------------------------------------------------------
 
-    def ready_frontier(self) -> list[Task]:
+    def ready_frontier(self) -> dict[TaskId, Task]:
         """Return the tasks that are ready and not yet acknowledged. Asking again gives them again."""
-        return list(self._frontier.values())
+        return self._frontier.copy()
 
     def mark_enqueued(self, task_ids: Iterable[TaskId]) -> None:
         """Acknowledge ready tasks: they are not handed out again."""

@@ -147,6 +147,10 @@ class SchedulerCore:
         times = [time for time in (self._run.deferrals.next_due(), self._drain_by) if time is not None]
         return min(times, default=None)
 
+    def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return nothing: there is nothing to let go of."""
+        return []
+
     def snapshot(self, *, now: float) -> SchedulerSnapshot:  # noqa: ARG002 - the shells' common interface
         """Return how far the job is."""
         run = self._run
@@ -216,6 +220,8 @@ class SchedulerCore:
         return self._reject(submission, submission.problems + message.problems)
 
     def _step(self, message: Any, now: float) -> list[Outgoing]:
+        if self._closing is not None:
+            return self._close_step(message, now)
         submission = self._submission
         if submission is None or message.run_id != submission.run_id:
             return []

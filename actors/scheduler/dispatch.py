@@ -65,7 +65,8 @@ class Dispatcher:
         self._recheck_parked()
         while True:
             selection = queue.select_next(self._is_eligible, self._fits)
-            self._park_refused()
+            if self._refused:
+                self._park_refused()
             if selection is None:
                 if self._recheck_parked():
                     continue

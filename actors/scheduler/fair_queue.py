@@ -70,7 +70,6 @@ class FairTaskQueue:
         self._groups: dict[GroupName, _Group] = {}
         self._lanes: dict[SchedulerResourceRequest, _Lane] = {}
         self._items: dict[TaskId, SchedulableTask] = {}
-        self._demand: dict[SchedulerResourceKey, int] = {}
         self._idle_tags: dict[GroupName, float] = {}
         self._virtual_time = 0.0
         self._tickets = 0
@@ -87,14 +86,12 @@ class FairTaskQueue:
     def enqueue(self, items: Iterable[SchedulableTask]) -> list[TaskId]:
         """Append ready tasks to their groups; return the ids that were not queued already (Q2)."""
         accepted: list[TaskId] = []
-        known, demand, groups = self._items, self._demand, self._groups
+        known, groups = self._items, self._groups
         for item in items:
             if item.task_id in known:
                 continue
             known[item.task_id] = item
             accepted.append(item.task_id)
-            for resource, amount in item.resource_request.amounts:
-                demand[resource] = demand.get(resource, 0) + amount
             group = groups.get(item.group.name) or self._activate(item.group)
             group.ready.append(item)
             if group.lane is None:
@@ -114,6 +111,8 @@ class FairTaskQueue:
         all its groups ineligible.
         """
         lanes = [lane for lane in self._lanes.values() if fits is None or fits(lane.request)]
+        if not lanes:
+            return None
         aside: list[tuple[_Lane, tuple[float, int, _Group]]] = []
         try:
             while True:
@@ -244,6 +243,7 @@ class FairTaskQueue:
         """Return everything about the queue, per group too. O(queued): for snapshots."""
         by_group: dict[GroupName, int] = {}
         demand: dict[GroupName, dict[SchedulerResourceKey, int]] = {}
+        total: dict[SchedulerResourceKey, int] = {}
         first: dict[GroupName, TaskId] = {}
         for name, group in self._groups.items():
             by_group[name] = len(group.ready) + len(group.held)
@@ -252,10 +252,11 @@ class FairTaskQueue:
                 first.setdefault(name, item.task_id)
                 for resource, amount in item.resource_request.amounts:
                     totals[resource] = totals.get(resource, 0) + amount
+                    total[resource] = total.get(resource, 0) + amount
         return QueueView(
             queued_total=len(self._items),
             heads=self.pressure().heads,
-            queued_peer_demand_by_resource=dict(self._demand),
+            queued_peer_demand_by_resource=total,
             queued_by_group=by_group,
             queued_demand_by_group_resource=demand,
             first_candidate_by_group=first,
@@ -266,11 +267,6 @@ class FairTaskQueue:
         queued = [item for group in self._groups.values() for item in (*group.held, *group.ready)]
         assert {item.task_id for item in queued} == set(self._items)
         assert len(queued) == len(self._items)
-        demand: dict[SchedulerResourceKey, int] = {}
-        for item in queued:
-            for resource, amount in item.resource_request.amounts:
-                demand[resource] = demand.get(resource, 0) + amount
-        assert self._demand == demand
         for lane in self._lanes.values():
             members = [group for group in self._groups.values() if group.lane is lane]
             assert lane.groups == len(members) > 0
@@ -306,20 +302,23 @@ class FairTaskQueue:
             return
         request = group.ready[0].resource_request
         lane = group.lane
-        if lane is None or lane.request is not request:
-            if lane is None or lane.request != request:
-                self._leave_lane(group)
-                lane = self._lanes.get(request)
-                if lane is None:
-                    lane = self._lanes[request] = _Lane(request)
-                lane.groups += 1
-                lane.weight += group.spec.weight
-                group.lane = lane
-                self._view = None
+        if lane is None or (lane.request is not request and lane.request != request):
+            lane = self._change_lane(group, request)
         if not group.parked:
             self._tickets += 1
             group.ticket = self._tickets
             heappush(lane.heap, (group.place, group.ticket, group))
+
+    def _change_lane(self, group: _Group, request: SchedulerResourceRequest) -> _Lane:
+        self._leave_lane(group)
+        lane = self._lanes.get(request)
+        if lane is None:
+            lane = self._lanes[request] = _Lane(request)
+        lane.groups += 1
+        lane.weight += group.spec.weight
+        group.lane = lane
+        self._view = None
+        return lane
 
     def _leave_lane(self, group: _Group) -> None:
         lane = group.lane
@@ -345,10 +344,3 @@ class FairTaskQueue:
     def _forget(self, item: SchedulableTask) -> None:
         del self._items[item.task_id]
         self._view = None
-        demand = self._demand
-        for resource, amount in item.resource_request.amounts:
-            left = demand[resource] - amount
-            if left:
-                demand[resource] = left
-            else:
-                del demand[resource]

@@ -34,6 +34,10 @@ class RowGroup:
         """Take over whole columns, such as the source's fields."""
         self.columns.update(columns)
 
+    def write_cell(self, column: str, row: int, value: Any) -> None:
+        """Put one cell's value in its place; `row` is the job-wide number."""
+        self.columns[column][row - self.first_row] = value
+
     def write(self, generator: GeneratorPlan, task: Task, value: Any, offsets: Sequence[int] | None) -> None:
         """Put a task's value in its place.
 

@@ -30,6 +30,7 @@ from messages.tasks import (
     SchedulableTask,
     Task,
     TaskError,
+    TaskId,
     TaskOutcome,
 )
 from messages.telemetry import Event, RecordEvents, RecordTaskEvents
@@ -62,8 +63,13 @@ class JobRun:
         self.first_error: str | None = None
         self.next_execution_id = first_execution_id
         self._generators = {generator.name: generator for generator in plan.generators}
-        self._identity_hashes = {
-            generator.name: generator.scheduling.group.key.identity_hash for generator in plan.generators
+        self._scheduling = {
+            generator.name: (
+                generator.scheduling,
+                generator.scheduling.group.key.kind,
+                generator.scheduling.group.key.identity_hash,
+            )
+            for generator in plan.generators
         }
         self._offsets_at_start: dict[int, list[int]] = {}
         self._progress = {generator.name: [0, 0] for generator in plan.generators}
@@ -121,12 +127,12 @@ class JobRun:
         frontier = self.tracker.ready_frontier()
         if not frontier or self.stopping:
             return
-        items = [self._schedulable(task) for task in frontier]
+        items = [self._schedulable(task_id, task) for task_id, task in frontier.items()]
         correlations = [item.correlation for item in items]
-        self._events.extend([Event("dependency_ready", now, correlation) for correlation in correlations])
+        self._tell(RecordTaskEvents("dependency_ready", now, correlations))
         self.dispatcher.queue.enqueue(items)
         self._tell(RecordTaskEvents("ready_enqueued", now, correlations))
-        self.tracker.mark_enqueued([item.task_id for item in items])
+        self.tracker.mark_enqueued(frontier)
         self._note_salvaged(items, now)
 
     def dispatch(self, now: float) -> list[Outgoing]:
@@ -189,8 +195,11 @@ class JobRun:
         if outcome.kind == "success":
             generator = self._generators[task.column]
             if self.tracker.mark_complete(task):
-                offsets = self._offsets_at_start.pop(lease.lease_id, None)
-                group.write(generator, task, outcome.value, offsets)
+                if task.row_index is not None and len(generator.outputs) == 1:
+                    group.write_cell(generator.outputs[0], task.row_index, outcome.value)
+                else:
+                    offsets = self._offsets_at_start.pop(lease.lease_id, None)
+                    group.write(generator, task, outcome.value, offsets)
                 self._progress[task.column][0] += 1
             if self._retried:
                 self._retried.discard(lease.task_id)
@@ -302,24 +311,23 @@ class JobRun:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _schedulable(self, task: Task) -> SchedulableTask:
-        scheduling = self._generators[task.column].scheduling
-        group = scheduling.group
+    def _schedulable(self, task_id: TaskId, task: Task) -> SchedulableTask:
+        scheduling, kind, identity_hash = self._scheduling[task.column]
         correlation = RuntimeCorrelation(
             self.plan.run_id,
             task.row_group,
             task.row_index,
             task.column,
             task.task_type,
-            group.key.kind,
-            self._identity_hashes[task.column],
+            kind,
+            identity_hash,
             self.next_execution_id,
         )
         self.next_execution_id += 1
         return SchedulableTask(
-            self.tracker.task_id(task),
+            task_id,
             task,
-            group,
+            scheduling.group,
             scheduling.resource_request,
             scheduling.request_resource,
             correlation,

@@ -70,9 +70,7 @@ class StorageCore:
 
     accepts: frozenset[type] = frozenset({InspectFiles, OpenRun, LoadRowGroup, StoreRowGroup, CloseRun})
 
-    def __init__(
-        self, runs: RunFilesFactory, sources: SourceFactory, *, generation: int = 1
-    ) -> None:
+    def __init__(self, runs: RunFilesFactory, sources: SourceFactory, *, generation: int = 1) -> None:
         self.generation: Final = generation
         self._runs = runs
         self._sources = sources
@@ -130,14 +128,12 @@ class StorageCore:
         if self._run is not None:
             self._run.progress.check()
 
-    def release(self) -> None:
-        """Forget the open run without closing it: its folder stays as it is, an unfinished run.
-
-        The shell calls this when the actor stops, so that no file is left open.
-        """
+    def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - every core's shape
+        """Forget the open run without closing it: its folder stays as it is, an unfinished run."""
         if self._run is not None:
             self._run.close_source()
             self._run = None
+        return []
 
     def _inspect(self, message: InspectFiles) -> FilesInspected:
         fields: tuple[str, ...] | None = ()

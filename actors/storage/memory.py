@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from actors.storage.ports import Stored
-from actors.storage.rows import rows_of
 from messages.scheduler import DroppedRow, JobResult
 
 
@@ -19,20 +18,23 @@ class MemoryRun:
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
-        self._row_groups: dict[int, list[dict[str, Any]]] = {}
+        self._row_groups: dict[int, dict[str, list[Any]]] = {}
+        self._dropped: list[DroppedRow] = []
 
     def store(
         self,
         row_group: int,
         columns: dict[str, list[Any]],
-        rows: int,
-        dropped: Sequence[DroppedRow],  # noqa: ARG002 - the port's shape; the core counts them
+        rows: int,  # noqa: ARG002 - the port's shape; the core counts them
+        dropped: Sequence[DroppedRow],
     ) -> Stored:
-        """Keep the rows."""
-        self._row_groups[row_group] = rows_of(columns, self._columns, rows)
+        """Keep the rows, and why others are missing."""
+        self._row_groups[row_group] = {name: columns[name] for name in self._columns}
+        self._dropped += dropped
         return Stored(0, 0.0)
 
     def complete(self, result: JobResult, capacity_plan: dict[str, Any] | None) -> JobResult:  # noqa: ARG002 - the port's shape
-        """Return the result with every row, in row order."""
-        dataset = [row for row_group in sorted(self._row_groups) for row in self._row_groups[row_group]]
-        return msgspec.structs.replace(result, output=None, dataset=dataset)
+        """Return the result with every row, in row order, and every dropped one."""
+        dataset = [self._row_groups[row_group] for row_group in sorted(self._row_groups)]
+        dropped = sorted(self._dropped, key=lambda one: one.row)
+        return msgspec.structs.replace(result, output=None, dataset=dataset, dropped=dropped)

@@ -64,6 +64,10 @@ class TaskAdmissionCore:
         """Return None: nothing here depends on time."""
         return None
 
+    def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return nothing: there is nothing to let go of."""
+        return []
+
     def snapshot(self, *, now: float) -> TaskAdmissionSnapshot:  # noqa: ARG002 - as above
         """Return the accounts."""
         ledger = self._ledger
@@ -140,7 +144,9 @@ class TaskAdmissionCore:
             result = ledger.release(lease)
             if result.released:
                 assert policy is not None
-                ledger.apply(lease.group.name, policy.on_release(lease))
+                delta = policy.on_release(lease)
+                if delta.debt:
+                    ledger.apply(lease.group.name, delta)
             else:
                 refused.append(
                     Event(
@@ -182,7 +188,9 @@ class TaskAdmissionCore:
                 decision.diagnostics,
             )
         lease = ledger.acquire(item, now=now)
-        ledger.apply(item.group.name, policy.on_acquire(lease, decision))
+        delta = policy.on_acquire(lease, decision)
+        if delta.debt:
+            ledger.apply(item.group.name, delta)
         return lease
 
     def _short_of(self, request: SchedulerResourceRequest) -> str | None:

@@ -38,7 +38,6 @@ class Ledger:
         self.view = TaskAdmissionView(
             resource_limits=dict(limits),
             resources_available=dict(limits),
-            leased_resources={},
             leased_resources_by_group={},
             running_by_group={},
             policy_debt_by_group_resource={},
@@ -102,8 +101,6 @@ class Ledger:
 
     def apply(self, group: GroupName, delta: PolicyStateDelta) -> None:
         """Change a group's debt; it stops at zero."""
-        if not delta.debt:
-            return
         debts = self.view.policy_debt_by_group_resource
         owed = debts.setdefault(group, {})
         for resource, change in delta.debt:
@@ -118,6 +115,7 @@ class Ledger:
 
     def take_update(self) -> TaskAdmissionViewUpdate:
         """Return what changed since the last update, and start the next one."""
+        self._tidy()
         view, touched = self.view, self._touched
         self._version += 1
         update = TaskAdmissionViewUpdate(
@@ -136,11 +134,11 @@ class Ledger:
 
     def snapshot(self) -> TaskAdmissionView:
         """Return the accounts as they are now, in a copy."""
+        self._tidy()
         view = self.view
         return TaskAdmissionView(
             resource_limits=dict(view.resource_limits),
             resources_available=dict(view.resources_available),
-            leased_resources=dict(view.leased_resources),
             leased_resources_by_group={k: dict(v) for k, v in view.leased_resources_by_group.items()},
             running_by_group=dict(view.running_by_group),
             policy_debt_by_group_resource={k: dict(v) for k, v in view.policy_debt_by_group_resource.items()},
@@ -149,6 +147,7 @@ class Ledger:
 
     def check(self) -> None:
         """Assert the invariants, from the active leases up."""
+        self._tidy()
         view = self.view
         leased: Counter[SchedulerResourceKey] = Counter()
         running: Counter[GroupName] = Counter()
@@ -177,23 +176,25 @@ class Ledger:
             return "duplicate"
         return "unknown_lease"
 
+    def _tidy(self) -> None:
+        """Remove what has become zero, group by group and not lease by lease."""
+        running, leased = self.view.running_by_group, self.view.leased_resources_by_group
+        for group in self._touched:
+            if running.get(group) == 0:
+                del running[group], leased[group]
+            elif group in leased and 0 in leased[group].values():
+                leased[group] = {resource: held for resource, held in leased[group].items() if held}
+
     def _account(self, lease: TaskLease, sign: int) -> None:
         view, group = self.view, lease.group.name
-        running = view.running_by_group.get(group, 0) + sign
-        if running:
-            view.running_by_group[group] = running
-        else:
-            del view.running_by_group[group]
-        by_group = view.leased_resources_by_group.setdefault(group, {})
-        for resource, amount in lease.resources.amounts:
-            change = sign * amount
-            view.resources_available[resource] -= change
-            for account in (view.leased_resources, by_group):
-                held = account.get(resource, 0) + change
-                if held:
-                    account[resource] = held
-                else:
-                    del account[resource]
-        if not by_group:
-            del view.leased_resources_by_group[group]
+        running = view.running_by_group
+        if group not in running:
+            running[group] = 0
+            view.leased_resources_by_group[group] = {}
         self._touched.add(group)
+        running[group] += sign
+        by_group = view.leased_resources_by_group[group]
+        for resource, amount in lease.resources.amounts:
+            change = amount if sign > 0 else -amount
+            view.resources_available[resource] -= change
+            by_group[resource] = by_group.get(resource, 0) + change

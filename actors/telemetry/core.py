@@ -7,7 +7,7 @@ never know a controller, nor influence one: nothing that happens here changes wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from actors.telemetry.log_codec import (
     SHORT_KINDS,
@@ -43,6 +43,9 @@ SYSTEM_LOG: Final = "system log"
 """The name of the system-wide log in reports of failure; a run's log goes by its path."""
 
 
+_BATCH_KINDS: Final = SHORT_KINDS | {"dependency_ready"}
+
+
 class TelemetryCore:
     """Sequences, logs, maxima and subscriptions.
 
@@ -50,20 +53,6 @@ class TelemetryCore:
     is one already. `system_log` gets everything from the start until `close`. With `observing` off,
     events are counted and nothing else: no log is written, nobody is told.
     """
-
-    accepts: Final[frozenset[type[Message]]] = frozenset(
-        {
-            RecordEvents,
-            RecordTaskEvents,
-            RecordLog,
-            OpenRunLog,
-            CloseRunLog,
-            GetCapacityPlan,
-            Subscribe,
-            Unsubscribe,
-            DeadlineReached,
-        }
-    )
 
     def __init__(
         self,
@@ -84,38 +73,28 @@ class TelemetryCore:
         self._run_log: str | None = None
         self._configured: ConfiguredCapacity | None = None
         self._observed: ObservedCapacity | None = None
+        self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
+            RecordEvents: self._record,
+            RecordTaskEvents: self._record_tasks,
+            RecordLog: self._record_log,
+            OpenRunLog: self._open_run_log,
+            CloseRunLog: self._close_run_log,
+            GetCapacityPlan: self._report_plan,
+            Subscribe: self._subscribe,
+            Unsubscribe: self._unsubscribe,
+            DeadlineReached: self._write_due,
+        }
         if system_log is not None and observing:
             self._logs.open(SYSTEM_LOG, system_log, dict(self._next), now=now)
 
+    @property
+    def accepts(self) -> frozenset[type[Message]]:
+        """The commands of `messages.telemetry`, and the deadline by which lines are written."""
+        return frozenset(self._handlers)
+
     def handle(self, message: Message, *, now: float) -> list[Outgoing]:
         """Take one message of telemetry's protocol; return what to send."""
-        match message:
-            case RecordEvents():
-                return self._record(message, now=now)
-            case RecordTaskEvents():
-                return self._record_tasks(message, now=now)
-            case RecordLog():
-                if self._logs:
-                    self._logs.append(encode_entries(message.entries), now=now)
-                return []
-            case OpenRunLog():
-                return self._answer(message, self._open_run(message, now=now))
-            case CloseRunLog():
-                return self._answer(message, self._close_run(message, now=now))
-            case GetCapacityPlan():
-                plan = self._capacity_plan(message.run_id, now=now)
-                return self._answer(message, CapacityPlanReported(message.run_id, plan))
-            case Subscribe():
-                self._subscriptions.add(message.reply_to, message.kinds)
-                return []
-            case Unsubscribe():
-                self._subscriptions.remove(message.reply_to)
-                return []
-            case DeadlineReached():
-                self._logs.write_due(now=now)
-                return []
-            case _:
-                raise TypeError(f"telemetry does not handle {type(message).__name__}")
+        return self._handlers[type(message)](message, now)
 
     def idle(self, *, now: float) -> list[Outgoing]:
         """Publish what has gathered for subscribers; write the logs if their lines are due."""
@@ -148,9 +127,38 @@ class TelemetryCore:
         assert self._run_id is None or self._observed is not None
         assert self._run_log is None or self._run_id is not None
 
+    # -- commands ------------------------------------------------------------------------------------
+
+    def _record_log(self, message: RecordLog, now: float) -> list[Outgoing]:
+        if self._logs:
+            self._logs.append(encode_entries(message.entries), now=now)
+        return []
+
+    def _open_run_log(self, message: OpenRunLog, now: float) -> list[Outgoing]:
+        return self._answer(message, self._open_run(message, now=now))
+
+    def _close_run_log(self, message: CloseRunLog, now: float) -> list[Outgoing]:
+        return self._answer(message, self._close_run(message, now=now))
+
+    def _report_plan(self, message: GetCapacityPlan, now: float) -> list[Outgoing]:
+        plan = self._capacity_plan(message.run_id, now=now)
+        return self._answer(message, CapacityPlanReported(message.run_id, plan))
+
+    def _subscribe(self, message: Subscribe, _now: float) -> list[Outgoing]:
+        self._subscriptions.add(message.reply_to, message.kinds)
+        return []
+
+    def _unsubscribe(self, message: Unsubscribe, _now: float) -> list[Outgoing]:
+        self._subscriptions.remove(message.reply_to)
+        return []
+
+    def _write_due(self, _message: DeadlineReached, now: float) -> list[Outgoing]:
+        self._logs.write_due(now=now)
+        return []
+
     # -- events --------------------------------------------------------------------------------------
 
-    def _record(self, message: RecordEvents, *, now: float) -> list[Outgoing]:
+    def _record(self, message: RecordEvents, now: float) -> list[Outgoing]:
         stream, events = message.stream, message.events
         first = self._next[stream]
         if self._observing and events:
@@ -163,10 +171,10 @@ class TelemetryCore:
         self._next[stream] = first + len(events)
         return self._subscriptions.publish() if self._subscriptions.overdue else []
 
-    def _record_tasks(self, message: RecordTaskEvents, *, now: float) -> list[Outgoing]:
+    def _record_tasks(self, message: RecordTaskEvents, now: float) -> list[Outgoing]:
         """Do as `_record` does, but work on the whole batch at once wherever nobody wants single events."""
-        if message.event_kind not in SHORT_KINDS or self._subscriptions:
-            return self._record(RecordEvents("scheduler", events_of(message)), now=now)
+        if self._subscriptions or message.event_kind not in _BATCH_KINDS:
+            return self._record(RecordEvents("scheduler", events_of(message)), now)
         first, many = self._next["scheduler"], len(message.correlations)
         if self._observing and many:
             if self._logs:

@@ -122,6 +122,15 @@ class TaskEventRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     reason_or_outcome: str = ""
 
 
+class ReadyRecord(msgspec.Struct, frozen=True, gc=False):
+    """The line that introduces a task execution."""
+
+    sequence: int
+    event_kind: EventKind
+    captured_at: float
+    correlation: LineCorrelation
+
+
 class LogHeader(msgspec.Struct, frozen=True):
     """The first line. `next_sequence` is what the first event of each stream will carry."""
 
@@ -174,38 +183,50 @@ def encode_entries(entries: Sequence[LogEntry]) -> bytes:
 
 
 def encode_task_events(first_sequence: int, message: RecordTaskEvents) -> bytes:
-    """Return one line per task execution, numbered from `first_sequence`; the kind must be a short one.
+    """Return one line per task execution, numbered from `first_sequence`.
 
-    This is telemetry's hottest loop.
+    The kind must be a short one, or `dependency_ready`. This is telemetry's hottest loop.
     """
     kind, at, correlations = message.event_kind, message.captured_at, message.correlations
-    numbers = count(first_sequence)
+    numbers = count(first_sequence)  # without an end, as what repeats is: no zip here can be strict
+    if kind == "dependency_ready":
+        return _encoder.encode_lines(
+            [ReadyRecord(n, kind, at, _introduction(c)) for n, c in zip(numbers, correlations, strict=False)]
+        )
     if not message.task_lease_ids:
         return _encoder.encode_lines(
-            [TaskEventRecord(n, kind, at, c.task_execution_id) for n, c in zip(numbers, correlations)]
+            [
+                TaskEventRecord(n, kind, at, c.task_execution_id)
+                for n, c in zip(numbers, correlations, strict=False)
+            ]
         )
-    outcomes = message.outcomes or repeat("")
+    moments, outcomes = message.moments or repeat(at), message.outcomes or repeat("")
     return _encoder.encode_lines(
         [
-            TaskEventRecord(n, kind, at, c.task_execution_id, lease_id, outcome)
-            for n, c, lease_id, outcome in zip(numbers, correlations, message.task_lease_ids, outcomes)
+            TaskEventRecord(n, kind, moment, c.task_execution_id, lease_id, outcome)
+            for n, moment, c, lease_id, outcome in zip(
+                numbers, moments, correlations, message.task_lease_ids, outcomes, strict=False
+            )
         ]
     )
 
 
 def events_of(message: RecordTaskEvents) -> list[Event]:
     """Return the events that `message` stands for, one by one."""
+    moments = message.moments or repeat(message.captured_at)
     lease_ids = message.task_lease_ids or repeat(0)
     outcomes = message.outcomes or repeat("")
     return [
         Event(
             message.event_kind,
-            message.captured_at,
+            moment,
             correlation,
             task_lease_id=lease_id,
             reason_or_outcome=outcome,
         )
-        for correlation, lease_id, outcome in zip(message.correlations, lease_ids, outcomes)
+        for moment, correlation, lease_id, outcome in zip(
+            moments, message.correlations, lease_ids, outcomes, strict=False
+        )
     ]
 
 
@@ -243,14 +264,18 @@ def encode_events(stream: StreamName, first_sequence: int, events: Sequence[Even
     return _encoder.encode_lines(records)
 
 
+def _introduction(correlation: RuntimeCorrelation) -> LineCorrelation:
+    return LineCorrelation(
+        correlation.row_group,
+        correlation.row_index,
+        correlation.task_column,
+        correlation.task_execution_id,
+    )
+
+
 def _written_correlation(kind: str, correlation: RuntimeCorrelation) -> LineCorrelation:
     if kind == "dependency_ready":
-        return LineCorrelation(
-            correlation.row_group,
-            correlation.row_index,
-            correlation.task_column,
-            correlation.task_execution_id,
-        )
+        return _introduction(correlation)
     return LineCorrelation(
         correlation.row_group,
         correlation.row_index,

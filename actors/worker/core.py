@@ -80,7 +80,7 @@ class WorkerCore:
         self._run_id: str | None = None
         self._held: dict[int, TaskLease] = {}
         self._returns: list[TaskLeaseReturn] = []
-        self._events: list[Event] = []
+        self._moments: list[float] = []
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             PrepareJob: self._prepare,
             ExecuteTasks: self._execute,
@@ -118,33 +118,26 @@ class WorkerCore:
         lease = self._held.pop(lease_id, None)
         if lease is None:
             return
-        error = outcome.error
-        self._events.append(
-            Event(
-                "task_completed",
-                now,
-                lease.correlation,
-                lease_id,
-                reason_or_outcome=outcome.kind,
-                diagnostics=None if error is None else {"error": error.kind},
-            )
-        )
         self._returns.append(TaskLeaseReturn(lease, outcome))
+        self._moments.append(now)
 
     def idle(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
         """Return the batch of tokens, and what the attempts have to send."""
         outgoing = self._port.take_outgoing()
-        if self._events:
-            events, self._events = self._events, []
-            outgoing.append(Outgoing(TELEMETRY, RecordEvents("scheduler", events)))
         if self._returns:
             returns, self._returns = self._returns, []
+            moments, self._moments = self._moments, []
+            outgoing += _completions(returns, moments)
             outgoing.append(Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns)))
         return outgoing
 
     def next_deadline(self) -> float | None:
         """Return None: what is timed here is timed by the event loop."""
         return None
+
+    def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
+        """Return nothing: there is nothing to let go of."""
+        return []
 
     def snapshot(self, *, now: float) -> WorkerSnapshot:  # noqa: ARG002 - as above
         """Return the tokens held and the runner's counts."""
@@ -196,3 +189,38 @@ class WorkerCore:
     def _decided(self, message: RequestLeaseGranted | RequestLeaseDenied, _now: float) -> list[Outgoing]:
         self._port.decided(message)
         return []
+
+
+def _completions(returns: list[TaskLeaseReturn], moments: list[float]) -> list[Outgoing]:
+    """Return the events of tasks that ended: failures one by one, with what failed."""
+    failed = [
+        Event(
+            "task_completed",
+            moment,
+            returned.lease.correlation,
+            returned.lease.lease_id,
+            reason_or_outcome=returned.outcome.kind,
+            diagnostics={"error": returned.outcome.error.kind},
+        )
+        for returned, moment in zip(returns, moments, strict=True)
+        if returned.outcome.error is not None
+    ]
+    if failed:
+        plain = [
+            (returned, moment)
+            for returned, moment in zip(returns, moments, strict=True)
+            if returned.outcome.error is None
+        ]
+        returns, moments = [returned for returned, _ in plain], [moment for _, moment in plain]
+    facts = [Outgoing(TELEMETRY, RecordEvents("scheduler", failed))] if failed else []
+    if returns:
+        completed = RecordTaskEvents(
+            "task_completed",
+            moments[-1],
+            [returned.lease.correlation for returned in returns],
+            [returned.lease.lease_id for returned in returns],
+            [returned.outcome.kind for returned in returns],
+            moments,
+        )
+        facts.append(Outgoing(TELEMETRY, completed))
+    return facts

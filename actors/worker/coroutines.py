@@ -18,10 +18,12 @@ Item = TypeVar("Item")
 
 
 class CoroutineRunners(Generic[Item]):
-    """A queue of items and the tasks that work it off. `cell`, the coroutine of an item, must not raise."""
+    """A queue of items and the tasks that work it off. `cell(item, task)` must not raise."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, cell: Callable[[Item], Coroutine[Any, Any, None]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        cell: Callable[[Item, asyncio.Task[None]], Coroutine[Any, Any, None]],
     ) -> None:
         self._loop = loop
         self._cell = cell
@@ -55,8 +57,10 @@ class CoroutineRunners(Generic[Item]):
 
     async def _work(self) -> None:
         items, cell, fresh = self._items, self._cell, self._context.copy
+        task = asyncio.current_task()
+        assert task is not None
         while items:
-            await in_context(cell(items.popleft()), fresh())
+            await in_context(cell(items.popleft(), task), fresh())
 
 
 @types.coroutine

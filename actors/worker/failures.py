@@ -25,9 +25,7 @@ def outcome_of(error: BaseException) -> TaskOutcome:
     causes = tuple(describe(cause) for cause in _chain(error))
     if isinstance(error, RequestFailedError):
         found = TaskError(error.kind, str(error), causes, error.retry_after_seconds)
-        return TaskOutcome(
-            "retryable_failure" if error.retryable else "non_retryable_failure", error=found
-        )
+        return TaskOutcome("retryable_failure" if error.retryable else "non_retryable_failure", error=found)
     if isinstance(error, GeneratorError):
         return TaskOutcome("non_retryable_failure", error=TaskError(error.kind, error.message, causes))
     return TaskOutcome("non_retryable_failure", error=TaskError("user_exception", describe(error), causes))

@@ -158,10 +158,8 @@ class TaskRunner:
 
     # -- coroutines ------------------------------------------------------------------------------------
 
-    async def _run_async(self, start: TaskStart) -> None:
+    async def _run_async(self, start: TaskStart, task: asyncio.Task[None]) -> None:
         lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
-        task = asyncio.current_task()
-        assert task is not None
         assert self._models is not None
         self._running[lease_id] = task
         calls = self._models.calls_of(start.lease.correlation)

@@ -1,0 +1,123 @@
+"""The commands, their options and their exit codes.
+
+Exit codes: 0 done; 1 the run or the proof failed; 2 the job or the command line is wrong; 3 the run
+finished, but rows were dropped; 130 interrupted (SIGINT or SIGTERM).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+
+from actors.cli.check import check_job
+from actors.cli.logs import show_logs
+from actors.cli.output import flush, say
+from actors.cli.proof import verify_run
+from actors.cli.run import options_of, run_job
+from actors.cli.schema import schema_document
+from actors.evidence.human import LogFilter
+
+app = typer.Typer(
+    name="leasehold",
+    help="Generate datasets with language models under leases, and prove from the log that none leaked.",
+    epilog=(
+        "Exit codes: 0 done, 1 failed, 2 bad job or usage, 3 finished but rows were dropped, 130 interrupted."
+    ),
+    add_completion=False,
+    no_args_is_help=True,
+    # Plain text, so that messages are not cut into boxes; and no traceback that shows local variables.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file, TOML or JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as one line of JSON.")]
+
+
+def main() -> None:
+    """Run the command line of this process, and end it with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="leasehold")
+    finally:
+        with contextlib.suppress(ValueError, AttributeError):
+            flush()
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        say(f"leasehold {metadata.version('leasehold')}")
+        raise typer.Exit
+
+
+@app.callback()
+def leasehold(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    """Generate datasets with language models under leases, and prove from the log that none leaked."""
+
+
+@app.command()
+def run(
+    job: JobArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, for the dataset.")],
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="So many rows instead.")] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="PATH", help="The actor log [default: DIR/actors.jsonl].")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Write nothing but errors.")] = False,
+) -> None:
+    """Run a job. A folder that already holds a run is refused. Ctrl-C cancels, a second Ctrl-C kills."""
+    options = options_of(job, out, log, rows=rows, as_json=as_json, quiet=quiet)
+    raise typer.Exit(run_job(options))
+
+
+@app.command()
+def check(job: JobArgument, *, as_json: JsonOption = False) -> None:
+    """Say whether a job could be run, without running anything."""
+    raise typer.Exit(check_job(job, as_json=as_json))
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove from an actor log that every lease was taken before its work, and came back exactly once."""
+    raise typer.Exit(verify_run(path, as_json=as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Write the JSON Schema of the job file and of every message."""
+    document = msgspec.json.encode(schema_document())
+    say(msgspec.json.format(document, indent=2).decode())
+
+
+@app.command()
+def logs(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or an actor log.")],
+    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Lines of this actor alone.")] = None,
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(metavar="L", help="Lines of this level and above."),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(metavar="K", help="Lines of this kind of event alone.")] = None,
+) -> None:
+    """Read the actors' logs back in human form, also while a run is writing them."""
+    raise typer.Exit(show_logs(path, LogFilter(actor=actor, level=level, kind=kind)))

@@ -1,0 +1,70 @@
+"""`leasehold check`: could this job be run?"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import msgspec
+
+from actors.cli.actor_warnings import heard_warnings
+from actors.cli.output import EXIT_OK, EXIT_USAGE, complain_of, flush, one_line, say
+from actors.runtime.system import ActorSystem
+from messages import codec
+from messages._base import SCHEDULER, Message
+from messages.job import ChatColumn, Column, EmbeddingColumn, Job, JobError, Problem, PythonColumn
+from messages.job_file import load_job
+from messages.scheduler import CheckJob, JobChecked
+
+
+def check_job(path: Path, *, as_json: bool) -> int:
+    """Tell what the job would do, or everything that is wrong with it; return the exit code."""
+    prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    job: Job | None = None
+    try:
+        with heard_warnings(), prints:
+            job = load_job(path)
+            checked = _ask(job)
+    except JobError as error:
+        checked = JobChecked(error.problems)
+    complain_of(checked.problems, about=str(path))
+    if as_json:
+        say(msgspec.json.encode(codec.to_builtins(checked)).decode())
+    elif job is not None and not checked.problems:
+        for line in told(path, job, checked):
+            say(line)
+    flush()
+    return EXIT_USAGE if checked.problems else EXIT_OK
+
+
+def told(path: Path, job: Job, checked: JobChecked) -> list[str]:
+    """Return a job that can be run as lines for a person."""
+    lines = [f"{path}: ready to run", f"  {checked.rows} rows in {checked.row_groups} row groups"]
+    width = max(map(len, checked.generators), default=0)
+    lines += [f"  {name:{width}}  {_column(job.columns[name])}" for name in checked.generators]
+    lines += [one_line(f"warning: {warning}") for warning in checked.warnings]
+    return lines
+
+
+def _ask(job: Job) -> JobChecked:
+    # Without a time limit: importing a user's module takes as long as it takes.
+    with ActorSystem.start() as system, system.reply_box() as box:
+        system.tell(SCHEDULER, CheckJob(job, reply_to=box.address))
+        answer: Message = box.get()
+    if isinstance(answer, JobChecked):
+        return answer
+    problem = Problem("", f"the job could not be checked: {answer}", "this is a defect: please report it")
+    return JobChecked((problem,))
+
+
+def _column(column: Column) -> str:
+    kind = str(type(column).__struct_config__.tag)
+    match column:
+        case ChatColumn(model=model) | EmbeddingColumn(model=model):
+            return f"{kind}, model {model}"
+        case PythonColumn(function=function, outputs=outputs):
+            filled = f", fills {', '.join(outputs)}" if outputs else ""
+            return f"{kind}, {function}{filled}"
+        case _:
+            return kind

@@ -1,0 +1,136 @@
+"""`leasehold run`: a job file from its first row to its last, watched and interruptible."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from actors.cli.actor_warnings import heard_warnings
+from actors.cli.interrupts import Interrupts
+from actors.cli.output import (
+    EXIT_DROPPED,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    complain,
+    complain_of,
+    flush,
+    one_line,
+    say,
+)
+from actors.cli.progress import PlainLines, Progress, Silent
+from actors.cli.summary import summary
+from actors.cli.view import look
+from actors.runtime.handle import JobHandle
+from actors.runtime.system import ActorSystem
+from actors.storage.layout import ACTOR_LOG
+from messages.job import Job, JobError
+from messages.job_file import load_job
+from messages.scheduler import JobRejected, JobResult
+
+_TICK_SECONDS = 0.1
+"""How long an interrupt waits at the most before the job is cancelled."""
+
+_EXIT_OF_STATUS = {
+    "succeeded": EXIT_OK,
+    "partial": EXIT_DROPPED,
+    "failed": EXIT_FAILED,
+    "early_shutdown": EXIT_FAILED,
+    "cancelled": EXIT_INTERRUPTED,
+}
+
+
+class RunOptions(NamedTuple):
+    """What was asked for on the command line. `log` is the file for the run's actor log."""
+
+    job: Path
+    out: Path
+    log: Path
+    rows: int | None
+    as_json: bool
+    quiet: bool
+
+
+def options_of(
+    job: Path, out: Path, log: Path | None, *, rows: int | None, as_json: bool, quiet: bool
+) -> RunOptions:
+    """Return the options with the log in its usual place where none is named."""
+    return RunOptions(job, out, log or out / ACTOR_LOG, rows, as_json, quiet)
+
+
+def run_job(options: RunOptions) -> int:
+    """Run the job and return the exit code. Everything that is wrong with the job is told at once."""
+    # What user functions print must not get between a program and the result it reads.
+    prints = contextlib.redirect_stdout(sys.stderr) if options.as_json else contextlib.nullcontext()
+    try:
+        with Interrupts(quiet=options.quiet) as interrupts, heard_warnings(quiet=options.quiet), prints:
+            job = load_job(options.job, rows=options.rows)
+            result = _run(job, options, interrupts)
+    except JobError as error:
+        complain_of(error.problems, about=str(options.job))
+        if options.as_json:
+            _say_json(JobRejected(error.problems))
+        return EXIT_USAGE
+    _report(result, options)
+    return _EXIT_OF_STATUS[result.status]
+
+
+def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
+    with ActorSystem.start() as system:
+        handle = system.submit(job, out=options.out, log=options.log)
+        if not options.quiet:
+            complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")
+            for warning in handle.warnings:
+                complain(one_line(f"warning: {warning}"))
+        with _progress(options) as progress:
+            return _watch(system, handle, progress, interrupts)
+
+
+def _watch(system: ActorSystem, handle: JobHandle, progress: Progress, interrupts: Interrupts) -> JobResult:
+    """Wait for the job's end; show it, and cancel it when interrupted (R11)."""
+    show_at = time.monotonic() + progress.shown_every
+    while True:
+        if interrupts.first():
+            handle.cancel("interrupted")
+        try:
+            return handle.result(timeout=_TICK_SECONDS)
+        except TimeoutError:
+            pass
+        if time.monotonic() >= show_at:
+            view = look(system)
+            if view is not None:
+                progress.show(view)
+            show_at = time.monotonic() + progress.shown_every
+
+
+def _progress(options: RunOptions) -> Progress:
+    if options.quiet:
+        return Silent()
+    if sys.stderr.isatty():
+        from actors.cli.live import LiveDisplay  # noqa: PLC0415 - rich is slow to import, and seldom wanted
+
+        return LiveDisplay()
+    return PlainLines()
+
+
+def _report(result: JobResult, options: RunOptions) -> None:
+    if options.as_json:
+        _say_json(msgspec.structs.replace(result, dataset=None))
+    elif not options.quiet:
+        for line in summary(result, log=options.log):
+            say(line)
+    silent = options.as_json or options.quiet
+    if silent and result.first_error and _EXIT_OF_STATUS[result.status] == EXIT_FAILED:
+        complain(one_line(f"error: {result.first_error}"))
+    flush()
+
+
+def _say_json(value: JobResult | JobRejected) -> None:
+    say(msgspec.json.encode(value).decode())
+    flush()

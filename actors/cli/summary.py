@@ -1,0 +1,51 @@
+"""How a run ended, in words. Pure: a result in, lines out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from actors.cli.output import one_line
+from actors.cli.pace import told_duration
+from actors.storage.layout import ACTOR_LOG, DROPPED
+from messages.scheduler import JobResult
+
+_OUTCOMES = {
+    "succeeded": "all rows are there",
+    "partial": "finished, but rows were dropped",
+    "failed": "failed; what had finished is kept",
+    "cancelled": "cancelled; what had finished is kept",
+    "early_shutdown": "ended early, for too many rows failed; what had finished is kept",
+}
+
+
+def summary(result: JobResult, *, log: Path) -> list[str]:
+    """Return the lines that end a run's output; `log` is its actor log."""
+    lines = [f"{result.job_name}: {_OUTCOMES[result.status]}", _rows(result)]
+    lines += [_model(alias, usage.attempts, usage.outcomes) for alias, usage in result.models.items()]
+    lines += [f"  dropped: {count} rows, {reason}" for reason, count in result.drop_reasons.items()]
+    if result.first_error is not None:
+        lines.append(f"  first error: {one_line(result.first_error)}")
+    proved = str(log)
+    if result.output is not None:
+        lines.append(f"  data: {Path(result.output) / 'rows'}")
+        if result.rows_dropped:
+            lines.append(f"  dropped rows: {Path(result.output) / DROPPED}")
+        if log.absolute() == Path(result.output) / ACTOR_LOG:
+            proved = str(log.parent)
+    lines.append(f"  proof: leasehold verify {shlex.quote(proved)}")
+    return lines
+
+
+def _rows(result: JobResult) -> str:
+    seconds = result.wall_seconds
+    pending = f", {result.rows_pending} not reached" if result.rows_pending else ""
+    speed = f", {result.rows_written / seconds:.1f} rows/s" if seconds > 0 else ""
+    took = f"{seconds:.2f} s" if seconds < 60 else told_duration(seconds)
+    written = f"{result.rows_written} of {result.rows_requested} rows written"
+    return f"  rows: {written}, {result.rows_dropped} dropped{pending}, in {took}{speed}"
+
+
+def _model(alias: str, attempts: int, outcomes: dict[str, int]) -> str:
+    how = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"  model {alias}: {attempts} attempts" + (f" ({how})" if how else "")
