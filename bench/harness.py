@@ -22,11 +22,18 @@ Notice = Callable[[str], None]
 
 
 def run_scenario(
-    scenario: Scenario, *, tasks: int, iterations: int, warmups: int, notice: Notice
+    scenario: Scenario,
+    *,
+    tasks: int,
+    iterations: int,
+    warmups: int,
+    notice: Notice,
+    equal_shares: bool = False,
 ) -> ScenarioResult:
     """Run every side once per iteration and return what came of it.
 
     tasks: how many tasks a side with share 1 does. warmups: iterations whose times are not kept.
+    equal_shares: give every side all the tasks, so that outputs can be compared.
 
     Raises:
         BenchError: a run failed, lost a task, kept a lease or made other output than its peers.
@@ -39,7 +46,8 @@ def run_scenario(
         runs: dict[str, Run] = {}
         for side in sides:
             notice(f"{scenario.id} {scenario.name}: {label}: {side.name}")
-            runs[side.name] = _proven(scenario, side, max(1, round(tasks * side.share)))
+            share = 1.0 if equal_shares else side.share
+            runs[side.name] = _proven(scenario, side, max(1, round(tasks * share)))
         _compare_outputs(scenario, runs)
         if iteration >= warmups:
             kept.append(runs)
@@ -101,6 +109,4 @@ def _figure_result(figure: Figure, kept: list[dict[str, Run]], missing: dict[str
         return FigureResult(figure.label, figure.unit, figure.bar, "skipped", [], None, absent)
     values = [figure.of(runs) for runs in kept]
     summary = summarize(values)
-    return FigureResult(
-        figure.label, figure.unit, figure.bar, judge(summary, figure.bar), values, summary
-    )
+    return FigureResult(figure.label, figure.unit, figure.bar, judge(summary, figure.bar), values, summary)

@@ -97,7 +97,7 @@ def finished_run(job: Job, result: JobResult, watch: Stopwatch, left: int) -> Ru
         BenchError: a cell is missing from the result.
     """
     rows = list(result.rows())
-    expected = {name: 1 for name in job.columns}
+    expected = dict.fromkeys(job.columns, 1)
     if result.status != "succeeded" or len(rows) != job.rows or any(row != expected for row in rows):
         raise BenchError(f"{job.name}: {result.status} with {len(rows)} of {job.rows} rows")
     return Run(len(rows) * len(expected), watch.wall_seconds, watch.cpu_seconds, left, hash_rows(rows))
@@ -120,3 +120,8 @@ def leases_left(system: ActorSystem, actors: Sequence[ActorName] = LEASE_HOLDERS
 def hash_rows(rows: Any) -> str:
     """Return a digest of rows, in their order."""
     return blake2b(msgspec.json.encode(rows), digest_size=16).hexdigest()
+
+
+def hash_values(values: Sequence[Any]) -> str:
+    """Return the digest of the rows that one column's values make."""
+    return hash_rows([{"c0": value} for value in values])

@@ -21,8 +21,8 @@ from messages.request_admission import (
     RequestLeaseGranted,
     RequestLeaseReturned,
     RequestOutcome,
-    RequestResourcesRegistered,
     RequestResourceSpec,
+    RequestResourcesRegistered,
     ReturnRequestLease,
 )
 from messages.tasks import RequestResourceKey, RuntimeCorrelation

@@ -18,7 +18,10 @@ from messages import Job
 with ActorSystem.start():
     pass
 import threading
-assert threading.active_count() == 1, threading.enumerate()
+others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+for thread in others:
+    thread.join(5)
+assert not any(thread.is_alive() for thread in others), others
 """
 
 _ROOT = Path(__file__).resolve().parent.parent

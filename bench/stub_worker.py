@@ -1,11 +1,17 @@
-"""Leasehold's side of the admission cycle: the real scheduler and task admission, and a worker that is none.
+"""Leasehold's side of the admission cycle: the real scheduler and task admission, and probes around them.
 
-The probe stands for the worker under its name. It runs nothing: every lease it is given goes back at
-once as a success, in the sender's thread, so that a cycle costs what the scheduler and task admission
-take (ready, enqueue, select, acquire, commit, return, complete) and the messages between them.
+Probes stand for the worker and for request admission under their names. Nothing is run: every lease
+that the worker is given goes back at once as a success, in the sender's thread, so that a cycle costs
+what the scheduler and task admission take (ready, enqueue, select, acquire, commit, return, complete)
+and the messages between them.
+
+The clock runs while the job does: from the last answer that the scheduler waits for before it begins to
+the first thing it asks when all rows are stored. Reading, planning and closing the job are not in it.
 """
 
 from __future__ import annotations
+
+import gc
 
 from actors import ActorSystem
 from actors.planning import Prepared, prepare
@@ -16,39 +22,53 @@ from bench.results import Run
 from bench.stopwatch import Stopwatch
 from messages import Message, Query
 from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER
+from messages.request_admission import RegisterRequestResources, RequestResourcesRegistered
 from messages.task_admission import ReturnTaskLeases, TaskLeaseReturn
 from messages.tasks import TaskOutcome
 from messages.worker import ExecuteTasks, JobPrepared, JobReleased, PrepareJob, ReleaseJob
 
 _DONE = TaskOutcome("success", 1)
-_ACTORS = (TELEMETRY, STORAGE, TASK_ADMISSION, REQUEST_ADMISSION, SCHEDULER)
+_ACTORS = (TELEMETRY, STORAGE, TASK_ADMISSION, SCHEDULER)
 
 
-class StubWorker:
-    """Answers the worker's protocol without a worker. Called in the senders' threads."""
+class Probes:
+    """Worker and request admission without either. Called in the senders' threads."""
 
     def __init__(self, router: Router) -> None:
+        self.watch = Stopwatch()
         self._router = router
-        self.executed = 0
-        router.register(WORKER, self.deliver)
+        self._begun = False
+        router.register(WORKER, self.to_worker)
+        router.register(REQUEST_ADMISSION, self.to_request_admission)
 
-    def deliver(self, messages: list[Message]) -> bool:
+    def to_worker(self, messages: list[Message]) -> bool:
         """Take messages for the worker."""
         for message in messages:
             match message:
                 case ExecuteTasks(starts=starts):
-                    self.executed += len(starts)
                     returns = [TaskLeaseReturn(start.lease, _DONE) for start in starts]
                     self._router.send(WORKER, TASK_ADMISSION, [ReturnTaskLeases(returns)])
                 case PrepareJob():
-                    self._answer(message, _prepared(message))
+                    self._answer(WORKER, message, _prepared(message))
                 case ReleaseJob():
-                    self._answer(message, JobReleased(message.run_id, {}))
+                    self.watch.stop()
+                    self._answer(WORKER, message, JobReleased(message.run_id, {}))
         return True
 
-    def _answer(self, query: Query, answer: Message) -> None:
+    def to_request_admission(self, messages: list[Message]) -> bool:
+        """Take messages for request admission: the job's resources, and their withdrawal at its end."""
+        for message in messages:
+            if isinstance(message, RegisterRequestResources):
+                if not self._begun:
+                    self._begun = True
+                    gc.collect()
+                    self.watch.start()
+                self._answer(REQUEST_ADMISSION, message, RequestResourcesRegistered(message.run_id, 1))
+        return True
+
+    def _answer(self, sender: str, query: Query, answer: Message) -> None:
         if query.reply_to:
-            self._router.send(WORKER, query.reply_to, [answer])
+            self._router.send(sender, query.reply_to, [answer])
 
 
 def run_admission(tasks: int, groups: int) -> Run:
@@ -59,11 +79,10 @@ def run_admission(tasks: int, groups: int) -> Run:
     """
     job = many_groups(tasks, groups)
     with ActorSystem.start(actors=_ACTORS, observing=False) as system:
-        StubWorker(system.router)
-        with Stopwatch() as watch:
-            result = system.run(job)
-        left = leases_left(system, (TASK_ADMISSION, REQUEST_ADMISSION))
-    return finished_run(job, result, watch, left)
+        probes = Probes(system.router)
+        result = system.run(job)
+        left = leases_left(system, (TASK_ADMISSION,))
+    return finished_run(job, result, probes.watch, left)
 
 
 def _prepared(message: PrepareJob) -> JobPrepared:

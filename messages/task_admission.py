@@ -111,6 +111,9 @@ class TaskAdmissionView(Value, frozen=True, gc=False):
 class TaskAdmissionViewUpdate(Value, frozen=True, gc=False):
     """What changed in the ledger by one message, as absolute values of the entries it touched.
 
+    Groups that were denied a lease are among them, changed or not: whoever counted on a grant learns
+    what is true.
+
     Applied in order they keep a copy of the view equal to the ledger, at a cost that does not grow
     with the number of groups. A group's entry replaces the old one; an empty or zero one removes it.
     """
@@ -137,17 +140,30 @@ class PolicyStateDelta(Value, frozen=True, gc=False):
     debt: tuple[tuple[SchedulerResourceKey, int], ...] = ()
 
 
+class Recheck(Value, frozen=True, gc=False):
+    """When a policy's refusal may change, so that the group need not be judged on every pass.
+
+    Always when a lease of the group comes back, and when no peer presses the group any more; beside
+    these, when the weight that competes for `resource` falls below `weight_below`.
+    """
+
+    resource: SchedulerResourceKey = ""
+    weight_below: float = 0.0
+
+
 class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
     """A policy's answer about one candidate.
 
     `borrows` is what the lease would add to the group's debt, decided by `evaluate` and turned into a
-    delta by `on_acquire`, so that nothing is decided twice.
+    delta by `on_acquire`, so that nothing is decided twice. `recheck` says when a refusal may change; a
+    policy that cannot say so leaves it None, and its refusals are judged again on every pass.
     """
 
     allowed: bool
     reason: TaskAdmissionDenialReason | None = None
     available_after: float | None = None
     borrows: tuple[tuple[SchedulerResourceKey, int], ...] = ()
+    recheck: Recheck | None = None
     diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
 
 

@@ -6,7 +6,6 @@ finished, but rows were dropped; 130 interrupted (SIGINT or SIGTERM).
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 from importlib import metadata
@@ -19,6 +18,7 @@ import typer
 from actors.cli.check import check_job
 from actors.cli.logs import show_logs
 from actors.cli.output import flush, say
+from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
 from actors.cli.run import options_of, run_job
 from actors.cli.schema import schema_document
@@ -46,17 +46,21 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        app(prog_name="leasehold")
-    finally:
-        with contextlib.suppress(ValueError, AttributeError):
-            flush()
+    app(prog_name="leasehold")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
         say(f"leasehold {metadata.version('leasehold')}")
+        flush()
         raise typer.Exit
+
+
+def _folder(text: str) -> Path:
+    # An empty name would be the current folder: what a script with an unset variable does not mean.
+    if not text:
+        raise typer.BadParameter("names no folder")
+    return Path(text)
 
 
 @app.callback()
@@ -72,7 +76,10 @@ def leasehold(
 @app.command()
 def run(
     job: JobArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, for the dataset.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", parser=_folder, help="A new folder, for the dataset."),
+    ],
     rows: Annotated[int | None, typer.Option("--rows", min=1, help="So many rows instead.")] = None,
     log: Annotated[
         Path | None, typer.Option("--log", metavar="PATH", help="The actor log [default: DIR/actors.jsonl].")
@@ -107,6 +114,15 @@ def schema() -> None:
     """Write the JSON Schema of the job file and of every message."""
     document = msgspec.json.encode(schema_document())
     say(msgspec.json.format(document, indent=2).decode())
+    flush()
+
+
+@app.command()
+def play(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="JSON lines, one message each.")],
+) -> None:
+    """Play a script of typed messages against a fresh system, and write what the actors said."""
+    raise typer.Exit(play_script_file(script))
 
 
 @app.command()

@@ -65,10 +65,11 @@ def drawn(view: RunView, pace: Pace, *, most_columns: int) -> RenderableType:
     job = view.job
     done = f"{job.rows_written} of {job.rows_requested} rows written, {job.rows_dropped} dropped"
     speed = f"{pace.rows_per_second:.1f} rows/s, {told_duration(view.elapsed)}, {told_left(pace)}"
+    pace_line = Table.grid(padding=(0, 2))
+    pace_line.add_row(ProgressBar(total=1.0, completed=share_done(job), width=_BAR_WIDTH), Text(speed))
     parts: list[RenderableType] = [
         Text.assemble((str(job.job_name), "bold"), f"  {done}"),
-        ProgressBar(total=1.0, completed=share_done(job), width=_BAR_WIDTH),
-        Text(speed),
+        pace_line,
         _columns(job.generators, most_columns),
     ]
     models = view.models()

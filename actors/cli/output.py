@@ -24,12 +24,16 @@ EXIT_INTERRUPTED = 130
 
 
 def say(text: str) -> bool:
-    """Write a line to standard output; return False once nobody reads it any more."""
+    """Write a line to standard output; return False once nobody reads it any more.
+
+    Raises:
+        typer.Exit: it cannot be written to, as when the disk is full.
+    """
     return _write(text + "\n")
 
 
 def flush() -> bool:
-    """Hand over what was said so far; return False once nobody reads it any more."""
+    """Hand over what was said so far; return False once nobody reads it any more. Raises as `say`."""
     return _write("")
 
 
@@ -49,7 +53,8 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
 def complain_of(problems: Iterable[Problem], *, about: str) -> None:
     """Write one line per problem: what it is about, the place in the job, what was found, the remedy."""
     for problem in problems:
-        complain(one_line(f"error: {about}: {problem}"))
+        place = "" if problem.message.startswith(about) else f"{about}: "
+        complain(one_line(f"error: {place}{problem}"))
 
 
 def one_line(text: str) -> str:
@@ -61,6 +66,8 @@ def one_line(text: str) -> str:
 
 
 def _write(text: str) -> bool:
+    if sys.stdout is None:  # closed by whoever started the process
+        return False
     try:
         sys.stdout.write(text)
         if not text:
@@ -70,8 +77,7 @@ def _write(text: str) -> bool:
         return False
     except OSError as error:
         _to_nowhere()
-        complain(f"error: standard output cannot be written to: {error.strerror}")
-        return False
+        fail(f"standard output cannot be written to: {error.strerror}", EXIT_FAILED)
     return True
 
 

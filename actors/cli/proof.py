@@ -24,7 +24,9 @@ def verify_run(path: Path, *, as_json: bool) -> int:
     except LogFormatError as error:
         fail(str(error))
     if _is_no_log(report):
-        fail(f"{path} is no actor log: none of its lines is a log record; name a run folder or a {LOG_FILE}")
+        fail(
+            f"{path} is no actor log: none of its lines is a log record; name a run folder or its {LOG_FILE}"
+        )
     if as_json:
         say(msgspec.json.encode(report.to_builtins()).decode())
     else:

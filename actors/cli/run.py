@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,17 +25,20 @@ from actors.cli.output import (
     say,
 )
 from actors.cli.progress import PlainLines, Progress, Silent
-from actors.cli.summary import summary
+from actors.cli.summary import CANCELLED_BY, end_line, summary
 from actors.cli.view import look
 from actors.runtime.handle import JobHandle
 from actors.runtime.system import ActorSystem
 from actors.storage.layout import ACTOR_LOG
+from messages import codec
 from messages.job import Job, JobError
 from messages.job_file import load_job
 from messages.scheduler import JobRejected, JobResult
 
 _TICK_SECONDS = 0.1
 """How long an interrupt waits at the most before the job is cancelled."""
+
+_IN_MEMORY = ("dataset", "dropped")
 
 _EXIT_OF_STATUS = {
     "succeeded": EXIT_OK,
@@ -75,7 +78,7 @@ def run_job(options: RunOptions) -> int:
     except JobError as error:
         complain_of(error.problems, about=str(options.job))
         if options.as_json:
-            _say_json(JobRejected(error.problems))
+            _say_json(codec.to_builtins(JobRejected(error.problems)))
         return EXIT_USAGE
     _report(result, options)
     return _EXIT_OF_STATUS[result.status]
@@ -97,7 +100,7 @@ def _watch(system: ActorSystem, handle: JobHandle, progress: Progress, interrupt
     show_at = time.monotonic() + progress.shown_every
     while True:
         if interrupts.first():
-            handle.cancel("interrupted")
+            handle.cancel(CANCELLED_BY)
         try:
             return handle.result(timeout=_TICK_SECONDS)
         except TimeoutError:
@@ -120,8 +123,10 @@ def _progress(options: RunOptions) -> Progress:
 
 
 def _report(result: JobResult, options: RunOptions) -> None:
+    if not options.quiet and (options.as_json or not sys.stderr.isatty()):
+        complain(end_line(result))
     if options.as_json:
-        _say_json(msgspec.structs.replace(result, dataset=None))
+        _say_json(result_as_data(result))
     elif not options.quiet:
         for line in summary(result, log=options.log):
             say(line)
@@ -131,6 +136,14 @@ def _report(result: JobResult, options: RunOptions) -> None:
     flush()
 
 
-def _say_json(value: JobResult | JobRejected) -> None:
-    say(msgspec.json.encode(value).decode())
+def result_as_data(result: JobResult) -> dict[str, Any]:
+    """Return the result as JSON-compatible data, without what is only there for a run in memory."""
+    data: dict[str, Any] = msgspec.to_builtins(result)
+    for key in _IN_MEMORY:
+        data.pop(key, None)
+    return data
+
+
+def _say_json(data: dict[str, Any]) -> None:
+    say(msgspec.json.encode(data).decode())
     flush()

@@ -10,6 +10,9 @@ from actors.cli.pace import told_duration
 from actors.storage.layout import ACTOR_LOG, DROPPED
 from messages.scheduler import JobResult
 
+CANCELLED_BY = "interrupted"
+"""The reason that an interrupted run gives for its end."""
+
 _OUTCOMES = {
     "succeeded": "all rows are there",
     "partial": "finished, but rows were dropped",
@@ -21,11 +24,12 @@ _OUTCOMES = {
 
 def summary(result: JobResult, *, log: Path) -> list[str]:
     """Return the lines that end a run's output; `log` is its actor log."""
-    lines = [f"{result.job_name}: {_OUTCOMES[result.status]}", _rows(result)]
+    lines = [f"{result.job_name}: {_OUTCOMES[result.status]}", f"  rows: {_rows(result)}"]
     lines += [_model(alias, usage.attempts, usage.outcomes) for alias, usage in result.models.items()]
     lines += [f"  dropped: {count} rows, {reason}" for reason, count in result.drop_reasons.items()]
-    if result.first_error is not None:
-        lines.append(f"  first error: {one_line(result.first_error)}")
+    error = result.first_error
+    if error is not None and error != CANCELLED_BY:
+        lines.append(f"  first error: {one_line(error)}")
     proved = str(log)
     if result.output is not None:
         lines.append(f"  data: {Path(result.output) / 'rows'}")
@@ -37,13 +41,18 @@ def summary(result: JobResult, *, log: Path) -> list[str]:
     return lines
 
 
+def end_line(result: JobResult) -> str:
+    """Return how a run ended on one line, for where progress is told in lines."""
+    return f"{result.job_name}: {result.status}, {_rows(result)}"
+
+
 def _rows(result: JobResult) -> str:
     seconds = result.wall_seconds
     pending = f", {result.rows_pending} not reached" if result.rows_pending else ""
     speed = f", {result.rows_written / seconds:.1f} rows/s" if seconds > 0 else ""
     took = f"{seconds:.2f} s" if seconds < 60 else told_duration(seconds)
     written = f"{result.rows_written} of {result.rows_requested} rows written"
-    return f"  rows: {written}, {result.rows_dropped} dropped{pending}, in {took}{speed}"
+    return f"{written}, {result.rows_dropped} dropped{pending}, in {took}{speed}"
 
 
 def _model(alias: str, attempts: int, outcomes: dict[str, int]) -> str:

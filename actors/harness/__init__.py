@@ -2,7 +2,7 @@
 
     with Harness.start(actors=["task_admission"]) as harness:
         scheduler = harness.probe("scheduler")
-        scheduler.send("task_admission", ConfigureTaskAdmission("run", TaskAdmissionConfig({"submission": 1})))
+        scheduler.send("task_admission", ConfigureTaskAdmission("a", TaskAdmissionConfig({"submission": 1})))
         scheduler.expect(TaskAdmissionConfigured)
 
 `play_script` does the same from a file of typed messages.

@@ -13,7 +13,7 @@ Match = type[Message] | Callable[[Any], bool]
 """A message class, or a predicate over messages of every class."""
 
 
-class ExpectationFailed(AssertionError):
+class ExpectationFailed(AssertionError):  # noqa: N818 - says what happened, as test reports show it
     """A message did not come, or one came that should not have.
 
     `expectation` says what was wanted in one line; `transcript` is what was sent so far, as text.
@@ -45,7 +45,7 @@ class Expected(NamedTuple):
         """Return who is to get what from whom."""
         name = getattr(self.match, "__name__", type(self.match).__name__)
         what = name if isinstance(self.match, type) else f"a message that meets {name}"
-        which = "" if self.where is None else " as described"
+        which = "" if self.where is None else f" where {getattr(self.where, '__name__', self.where)}"
         source = "" if self.sender is None else f" from {self.sender}"
         return f"{self.receiver or 'anybody'} gets {what}{which}{source}"
 

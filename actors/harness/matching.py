@@ -4,6 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from messages import codec
+from messages._base import Message
+
+
+class Where:
+    """A predicate over messages: the fields that a message has to have, as plain data."""
+
+    def __init__(self, wanted: dict[str, Any]) -> None:
+        self._wanted = wanted
+
+    def __call__(self, message: Message) -> bool:
+        """Return whether `message` has them."""
+        return matches(self._wanted, codec.to_builtins(message))
+
+    def __str__(self) -> str:
+        """Return the wanted fields as JSON."""
+        return msgspec.json.encode(self._wanted).decode()
+
 
 def matches(wanted: Any, found: Any) -> bool:
     """Return whether `found` holds everything that `wanted` asks for.
@@ -18,7 +38,7 @@ def matches(wanted: Any, found: Any) -> bool:
         )
     if isinstance(wanted, list):
         if not isinstance(found, (list, tuple)) or not wanted:
-            return wanted == found
+            return bool(wanted == found)
         rest = iter(found)
         return all(any(matches(item, candidate) for candidate in rest) for item in wanted)
     return isinstance(wanted, bool) == isinstance(found, bool) and bool(wanted == found)

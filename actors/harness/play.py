@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.harness.expectations import ExpectationFailed
 from actors.harness.harness import Harness
-from actors.harness.matching import matches
+from actors.harness.matching import Where
 from actors.harness.render import render_delivery
 from actors.harness.script import SCRIPT, ExpectStep, Step, read_script
 from actors.harness.transcript import Delivery
-from messages import codec
-from messages._base import Message
 
 
 class PlayResult(NamedTuple):
@@ -75,17 +72,13 @@ def _take(harness: Harness, step: Step) -> tuple[str, bool]:
         wait(
             expect.receiver,
             expect.type,
-            where=partial(_holds, expect.where) if expect.where else None,
+            where=Where(expect.where) if expect.where else None,
             timeout=expect.timeout,
             sender=expect.sender,
         )
     except ExpectationFailed as failure:
         return f"FAILED: {failure.expectation}", False
     return f"met: {_described(expect)}", True
-
-
-def _holds(where: dict[str, Any], message: Message) -> bool:
-    return matches(where, codec.to_builtins(message))
 
 
 def _described(expect: ExpectStep) -> str:

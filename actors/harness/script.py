@@ -29,15 +29,17 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from messages import codec
 from messages._base import ACTOR_NAMES, ActorName, Message
 from messages.hints import possible
-from messages.job import JobError
+from messages.job import JobError, Problem
 from messages.job_file import job_from_builtins, load_job
+
+T = TypeVar("T")
 
 SCRIPT: ActorName = "script"
 """The script's own address."""
@@ -110,7 +112,7 @@ def read_script(path: str | os.PathLike[str]) -> Script:
             else:
                 steps.append(_step(number, data, place.absolute().parent))
         except JobError as error:
-            problems += [f"line {number}: message.job.{problem}" for problem in error.problems]
+            problems += [f"line {number}: {_in_job(problem)}" for problem in error.problems]
         except ValueError as error:
             problems.append(f"line {number}: {error}")
     if not steps and not problems:
@@ -120,30 +122,30 @@ def read_script(path: str | os.PathLike[str]) -> Script:
     return Script(actors, serialize, tuple(steps))
 
 
+def _in_job(problem: Problem) -> str:
+    return f"message.job{'.' if problem.path else ': '}{problem}"
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f'found {_kind(data)}; expected an object such as {{"to": ..., "message": ...}}')
-    return data
+    return _typed("", data, dict, 'an object such as {"to": ..., "message": ...}')
 
 
 def _header(data: dict[str, Any]) -> tuple[tuple[ActorName, ...], bool]:
     _check_keys("", data, _HEADER_KEYS)
-    names = data.get("actors", list(ACTOR_NAMES))
-    serialize = data.get("serialize_messages", False)
-    if not isinstance(names, list):
-        raise ValueError(f"actors: found {_kind(names)}; expected a list of names")
+    names = _typed("actors", data.get("actors", list(ACTOR_NAMES)), list, "a list of names")
     for name in names:
         _check_name("actors", name, ACTOR_NAMES)
-    if not isinstance(serialize, bool):
-        raise ValueError(f"serialize_messages: found {_kind(serialize)}; expected true or false")
-    return tuple(names), serialize
+    serialize = data.get("serialize_messages", False)
+    return tuple(names), _typed("serialize_messages", serialize, bool, "true or false")
 
 
 def _step(line: int, data: dict[str, Any], folder: Path) -> Step:
+    if not data.keys().isdisjoint(_HEADER_KEYS):
+        raise ValueError(f"{' and '.join(_HEADER_KEYS)} may stand in the first line only")
     _check_keys("", data, _STEP_KEYS)
     if "message" not in data and "expect" not in data:
         raise ValueError("nothing to do; expected a message, an expect or both")
@@ -160,10 +162,7 @@ def _step(line: int, data: dict[str, Any], folder: Path) -> Step:
 
 
 def _message(data: Any, folder: Path) -> Message:
-    if not isinstance(data, dict):
-        raise ValueError(
-            f'message: found {_kind(data)}; expected an object such as {{"type": "GetSnapshot"}}'
-        )
+    _typed("message", data, dict, 'an object such as {"type": "GetSnapshot"}')
     kind = _message_type("message", data)
     fields = dict(data)
     if "job" in kind.__struct_fields__:
@@ -179,7 +178,9 @@ def _message(data: Any, folder: Path) -> Message:
 def _job(fields: dict[str, Any], folder: Path) -> Any:
     """Take the job out of a message's `fields`, from the file it names or as it stands there."""
     if "job_file" not in fields:
-        return msgspec.to_builtins(job_from_builtins(fields.get("job"), base_dir=str(folder)))
+        if "job" not in fields:
+            raise ValueError("message has no job; expected a `job`, or a `job_file` beside the script")
+        return msgspec.to_builtins(job_from_builtins(fields["job"], base_dir=str(folder)))
     name, rows = fields.pop("job_file"), fields.pop("rows", None)
     if not isinstance(name, str) or "job" in fields:
         raise ValueError("message.job_file: expected the path of a job file, and no `job` beside it")
@@ -189,22 +190,19 @@ def _job(fields: dict[str, Any], folder: Path) -> Any:
 
 
 def _expect(data: Any) -> ExpectStep:
-    if not isinstance(data, dict):
-        raise ValueError(f'expect: found {_kind(data)}; expected an object such as {{"type": "JobAccepted"}}')
+    _typed("expect", data, dict, 'an object such as {"type": "JobAccepted"}')
     _check_keys("expect.", data, _EXPECT_KEYS)
     kind = _message_type("expect", data)
     sender, receiver = data.get("from"), data.get("to", SCRIPT)
     if sender is not None:
         _check_name("expect.from", sender, _PARTIES)
     _check_name("expect.to", receiver, _PARTIES)
-    where, timeout, absent = data.get("where", {}), data.get("timeout", 5.0), data.get("absent", False)
-    if not isinstance(where, dict):
-        raise ValueError(f"expect.where: found {_kind(where)}; expected an object of the message's fields")
+    where = _typed("expect.where", data.get("where", {}), dict, "an object of the message's fields")
     _check_keys("expect.where.", where, kind.__struct_fields__)
+    timeout = data.get("timeout", 5.0)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < 1e6:
         raise ValueError(f"expect.timeout: found {timeout!r}; expected seconds, from 0 to 1e6")
-    if not isinstance(absent, bool):
-        raise ValueError(f"expect.absent: found {_kind(absent)}; expected true or false")
+    absent = _typed("expect.absent", data.get("absent", False), bool, "true or false")
     return ExpectStep(kind, sender, receiver, where, float(timeout), absent)
 
 
@@ -216,6 +214,13 @@ def _message_type(place: str, data: dict[str, Any]) -> type[Message]:
     if found is None:
         raise ValueError(f"{place}.type: {name!r} is no message; {possible(str(name), known)}")
     return found
+
+
+def _typed(place: str, value: Any, kind: type[T], expected: str) -> T:
+    if isinstance(value, kind):
+        return value
+    prefix = f"{place}: " if place else ""
+    raise ValueError(f"{prefix}found {_kind(value)}; expected {expected}")
 
 
 def _check_keys(place: str, data: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from actors.telemetry.log_codec import events_of
 from messages._base import TELEMETRY, ActorName, Message
 from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 
@@ -71,7 +72,7 @@ class Transcript:
             event
             for delivery in self.deliveries()
             if delivery.sender == actor and delivery.receiver == TELEMETRY
-            for event in events_in(delivery.message)
+            for event in _events_in(delivery.message)
         )
 
     def wait(self, wanted: Wanted, *, start: int = 0, timeout: float = 0.0) -> int | None:
@@ -122,25 +123,8 @@ class Subscription:
         return self._sender in (None, delivery.sender) and self._receiver in (None, delivery.receiver)
 
 
-def events_in(message: Message) -> list[Event]:
+def _events_in(message: Message) -> list[Event]:
     """Return the events that a message tells telemetry of; none for other messages."""
     if isinstance(message, RecordEvents):
         return message.events
-    if not isinstance(message, RecordTaskEvents):
-        return []
-    blanks = len(message.correlations)
-    return [
-        Event(
-            message.event_kind,
-            message.captured_at,
-            correlation,
-            task_lease_id=lease_id,
-            reason_or_outcome=outcome,
-        )
-        for correlation, lease_id, outcome in zip(
-            message.correlations,
-            message.task_lease_ids or [0] * blanks,
-            message.outcomes or [""] * blanks,
-            strict=True,
-        )
-    ]
+    return events_of(message) if isinstance(message, RecordTaskEvents) else []

@@ -95,8 +95,8 @@ class Dispatcher:
             else:
                 starts.append((item, lease))
         stale.extend(granted.values())  # for nothing that was asked: it must not be kept
-        self._put_back(selections, decided)
         self.apply(decided.view)
+        self._put_back(selections, decided)
         return starts, stale
 
     def apply(self, update: TaskAdmissionViewUpdate) -> None:
@@ -163,7 +163,7 @@ class Dispatcher:
         return None
 
     def _foresee(self, item: SchedulableTask, available: dict[SchedulerResourceKey, int]) -> None:
-        """Count a selection as if it had been granted; the next view says how it really went."""
+        """Count a selection as if it had been granted; the decision's view says how it really went."""
         name, view = item.group.name, self._view
         view.running_by_group[name] = view.running_by_group.get(name, 0) + 1
         held = view.leased_resources_by_group.setdefault(name, {})
@@ -172,31 +172,23 @@ class Dispatcher:
             held[resource] = held.get(resource, 0) + amount
 
     def _put_back(self, selections: list[QueueSelection], decided: TaskLeasesDecided) -> None:
-        """Return what was foreseen for tasks that were denied, and look past their groups."""
+        """Put denied tasks back in the queue, and look past their groups."""
         if not decided.denials:
             return
         denied = {denial.task_id: denial for denial in decided.denials}
+        seen: set[GroupName] = set()
         for selection in selections:
-            denial = denied.get(selection.item.task_id)
-            if denial is None:
+            denial, name = denied.get(selection.item.task_id), selection.item.group.name
+            if denial is None or name in seen:
                 continue
-            item, name = selection.item, selection.item.group.name
+            seen.add(name)
             self.queue.abort(name)
-            self._unforesee(item)
-            refusal = TaskAdmissionPolicyDecision(
-                False, denial.reason, denial.available_after, diagnostics=denial.diagnostics
-            )
+            self._unpark(name)  # its next task is another one now
             if denial.reason != "no_capacity":
+                refusal = TaskAdmissionPolicyDecision(
+                    False, denial.reason, denial.available_after, diagnostics=denial.diagnostics
+                )
                 self._park(name, refusal)
-
-    def _unforesee(self, item: SchedulableTask) -> None:
-        name, view = item.group.name, self._view
-        _replace(view.running_by_group, {name: view.running_by_group.get(name, 0) - 1})
-        held = view.leased_resources_by_group.get(name, {})
-        left = {
-            resource: held.get(resource, 0) - amount for resource, amount in item.resource_request.amounts
-        }
-        held.update(left)
 
     def _park_refused(self) -> None:
         for name, decision in self._refused:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from messages.tasks import (
     GroupName,
@@ -50,7 +50,7 @@ class _Group:
 
     __slots__ = ("held", "lane", "parked", "place", "ready", "spec", "step", "tag", "ticket", "version")
 
-    def __init__(self, spec: TaskGroupSpec, tag: float) -> None:
+    def __init__(self, spec: TaskGroupSpec, tag: float, version: int) -> None:
         self.spec = spec
         self.step = 1.0 / spec.weight
         self.tag = tag  # where the group stands once everything committed is counted
@@ -59,7 +59,7 @@ class _Group:
         self.held: deque[SchedulableTask] = deque()
         self.lane: _Lane | None = None
         self.ticket = 0  # the number of its valid heap entry; any other entry is stale
-        self.version = 0
+        self.version = version
         self.parked = False
 
 
@@ -72,7 +72,7 @@ class FairTaskQueue:
         self._items: dict[TaskId, SchedulableTask] = {}
         self._idle_tags: dict[GroupName, float] = {}
         self._virtual_time = 0.0
-        self._tickets = 0
+        self._numbers = 0
         self._view: QueueView | None = None
 
     def __len__(self) -> int:
@@ -176,7 +176,7 @@ class FairTaskQueue:
         group.ready.extendleft(reversed(group.held))
         group.held.clear()
         group.place = group.tag
-        group.version += 1
+        group.version = self._next_number()
         self._place(group)
 
     def discard(self, task_ids: Iterable[TaskId]) -> list[SchedulableTask]:
@@ -194,10 +194,10 @@ class FairTaskQueue:
                 self._forget(item)
         for name, ids in gone.items():
             group = self._groups[name]
-            if any(item.task_id in ids for item in group.held):
-                self.abort(name)
+            # What stays held can still be committed: only what went has gone stale.
+            group.held = deque(item for item in group.held if item.task_id not in ids)
             group.ready = deque(item for item in group.ready if item.task_id not in ids)
-            group.version += 1
+            group.place = group.tag + group.step * len(group.held)
             if group.ready or group.held:
                 self._place(group)
             else:
@@ -280,7 +280,8 @@ class FairTaskQueue:
 
     def _activate(self, spec: TaskGroupSpec) -> _Group:
         tag = max(self._idle_tags.pop(spec.name, 0.0), self._virtual_time)
-        group = self._groups[spec.name] = _Group(spec, tag)
+        # A version that no earlier group of this name had: a selection does not outlive its group.
+        group = self._groups[spec.name] = _Group(spec, tag, self._next_number())
         return group
 
     def _deactivate(self, group: _Group) -> None:
@@ -305,8 +306,11 @@ class FairTaskQueue:
         if lane is None or (lane.request is not request and lane.request != request):
             lane = self._change_lane(group, request)
         if not group.parked:
-            self._tickets += 1
-            group.ticket = self._tickets
+            self._numbers += 1
+            group.ticket = self._numbers
+            if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
+                lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
+                heapify(lane.heap)
             heappush(lane.heap, (group.place, group.ticket, group))
 
     def _change_lane(self, group: _Group, request: SchedulerResourceRequest) -> _Lane:
@@ -340,6 +344,10 @@ class FairTaskQueue:
                 return entry
             heappop(heap)
         return None
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
 
     def _forget(self, item: SchedulableTask) -> None:
         del self._items[item.task_id]

@@ -109,6 +109,7 @@ class TaskAdmissionCore:
                     leases.append(decision)
                     continue
                 denied_groups[item.group.name] = decision
+                self._ledger.touch(item.group.name)
             else:
                 decision = TaskAdmissionDenied(
                     item.task_id, earlier.reason, earlier.available_after, earlier.diagnostics

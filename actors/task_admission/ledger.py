@@ -113,6 +113,10 @@ class Ledger:
             del debts[group]
         self._touched.add(group)
 
+    def touch(self, group: GroupName) -> None:
+        """Tell of a group in the next update although nothing of it has changed."""
+        self._touched.add(group)
+
     def take_update(self) -> TaskAdmissionViewUpdate:
         """Return what changed since the last update, and start the next one."""
         self._tidy()

@@ -29,17 +29,27 @@ def peers_of(request: SchedulerResourceRequest, head: HeadDemand) -> int:
     return head.groups - 1 if head.request == request else head.groups
 
 
-def pressed_resource(
+def pressed_resources(
     request: SchedulerResourceRequest,
     queue_view: QueueView,
     available: dict[SchedulerResourceKey, int],
-) -> SchedulerResourceKey | None:
-    """Return a resource of `request` that a queued peer group could use right now, or None."""
-    wanted = pressure_resources(request)
+) -> tuple[SchedulerResourceKey, ...]:
+    """Return the resources of `request` that a queued peer group could use right now."""
+    pressing: set[SchedulerResourceKey] = set()
     for head in queue_view.heads:
-        if peers_of(request, head) <= 0 or not fits(head.request, available):
-            continue
-        for resource, _ in head.request.amounts:
-            if resource in wanted:
-                return resource
-    return None
+        if peers_of(request, head) > 0 and fits(head.request, available):
+            pressing.update(resource for resource, _ in head.request.amounts)
+    return tuple(resource for resource in pressure_resources(request) if resource in pressing)
+
+
+def competing_weight(
+    resource: SchedulerResourceKey,
+    queue_view: QueueView,
+    available: dict[SchedulerResourceKey, int],
+) -> float:
+    """Return the weights of all groups whose next task could take `resource` right now (T12)."""
+    return sum(
+        head.weight
+        for head in queue_view.heads
+        if any(key == resource for key, _ in head.request.amounts) and fits(head.request, available)
+    )

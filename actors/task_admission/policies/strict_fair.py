@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from actors.task_admission.policies.pressure import pressed_resource
+from actors.task_admission.policies.pressure import pressed_resources
 from messages.task_admission import (
     PolicyStateDelta,
+    Recheck,
     TaskAdmissionPolicyDecision,
     TaskAdmissionView,
     TaskLease,
@@ -13,6 +14,7 @@ from messages.tasks import QueueView, SchedulableTask
 
 _ALLOWED = TaskAdmissionPolicyDecision(allowed=True)
 _NO_DEBT = PolicyStateDelta()
+_RECHECK = Recheck()
 
 
 class StrictFairTaskAdmissionPolicy:
@@ -28,17 +30,18 @@ class StrictFairTaskAdmissionPolicy:
         running = admission_view.running_by_group.get(item.group.name, 0)
         if running < limit:
             return _ALLOWED
-        pressed = pressed_resource(item.resource_request, queue_view, admission_view.resources_available)
-        if pressed is None:
+        pressed = pressed_resources(item.resource_request, queue_view, admission_view.resources_available)
+        if not pressed:
             return _ALLOWED
         return TaskAdmissionPolicyDecision(
             allowed=False,
             reason="group_cap",
+            recheck=_RECHECK,
             diagnostics={
                 "group": item.group.name,
                 "admitted_limit": limit,
                 "running": running,
-                "pressed_resource": pressed,
+                "pressed_resources": list(pressed),
             },
         )
 

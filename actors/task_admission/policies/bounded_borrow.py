@@ -1,0 +1,147 @@
+"""Bounded borrow: a weighted share for everybody, and more than that only while nobody else wants it.
+
+A group's strict share of a resource is its weight's part among the groups that compete for it. Alone, a
+group may go beyond its share, and what goes beyond is debt. Once a peer is queued for the same resource,
+a group with debt gets nothing more until its leases come back. So idle capacity is used, and a peer that
+arrives late gets every slot that becomes free until the shares are right again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from actors.task_admission.policies.pressure import competing_weight, pressed_resources
+from messages.task_admission import (
+    PolicyStateDelta,
+    Recheck,
+    TaskAdmissionDenialReason,
+    TaskAdmissionPolicyDecision,
+    TaskAdmissionView,
+    TaskLease,
+)
+from messages.tasks import GroupName, QueueView, SchedulableTask, SchedulerResourceKey
+
+_ALLOWED = TaskAdmissionPolicyDecision(allowed=True)
+_NO_DEBT = PolicyStateDelta()
+_OWN_RETURN = Recheck()
+
+
+class BoundedBorrowConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a group may go beyond its share.
+
+    ceilings: the most debt of one group in one resource. default_ceiling: the same for all others; None:
+    all of the resource, so that a group alone leaves nothing idle. rounding: of shares.
+
+    Raises:
+        ValueError: a ceiling is negative.
+    """
+
+    ceilings: dict[GroupName, dict[SchedulerResourceKey, int]] = {}
+    default_ceiling: int | None = None
+    rounding: Literal["ceil", "floor"] = "ceil"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        named = [ceiling for each in self.ceilings.values() for ceiling in each.values()]
+        for ceiling in (*named, self.default_ceiling or 0):
+            if ceiling < 0:
+                raise ValueError(f"a borrow ceiling is {ceiling}; expected at least 0")
+
+
+class BoundedBorrowTaskAdmissionPolicy:
+    """Rule T12. Keeps no state of its own: debt is in the ledger, where it changes with the lease."""
+
+    def __init__(self, config: BoundedBorrowConfig | None = None) -> None:
+        self._config = config or BoundedBorrowConfig()
+
+    def evaluate(
+        self, item: SchedulableTask, queue_view: QueueView, admission_view: TaskAdmissionView
+    ) -> TaskAdmissionPolicyDecision:
+        """Judge one candidate, resource by resource. A group without an admitted limit is always allowed."""
+        if item.group.admitted_limit is None:
+            return _ALLOWED
+        name = item.group.name
+        available = admission_view.resources_available
+        pressed = pressed_resources(item.resource_request, queue_view, available)
+        leased = admission_view.leased_resources_by_group.get(name, {})
+        debts = admission_view.policy_debt_by_group_resource.get(name, {})
+        borrows: list[tuple[SchedulerResourceKey, int]] = []
+        for resource, amount in item.resource_request.amounts:
+            limit = admission_view.resource_limits[resource]
+            weight = competing_weight(resource, queue_view, available)
+            share = self._share(item, limit, weight, alone=resource not in pressed)
+            projected, debt = leased.get(resource, 0) + amount, debts.get(resource, 0)
+            if resource in pressed:
+                if debt > 0:
+                    return self._denied("borrow_debt", item, resource, share, projected, debt)
+                if projected > share:
+                    return self._denied("group_cap", item, resource, share, projected, debt, limit=limit)
+            elif projected > share:
+                borrowed = min(amount, projected - share)
+                if debt + borrowed > self._ceiling(name, resource, limit - share):
+                    return self._denied("borrow_debt", item, resource, share, projected, debt)
+                borrows.append((resource, borrowed))
+        return TaskAdmissionPolicyDecision(allowed=True, borrows=tuple(borrows)) if borrows else _ALLOWED
+
+    def on_acquire(self, _lease: TaskLease, decision: TaskAdmissionPolicyDecision) -> PolicyStateDelta:
+        """Return what `evaluate` found to be borrowed, as debt."""
+        return PolicyStateDelta(decision.borrows) if decision.borrows else _NO_DEBT
+
+    def on_release(self, lease: TaskLease) -> PolicyStateDelta:
+        """Return a repayment of what the lease frees: any lease of the group repays."""
+        if lease.group.admitted_limit is None:
+            return _NO_DEBT
+        return PolicyStateDelta(tuple((resource, -amount) for resource, amount in lease.resources.amounts))
+
+    def _share(self, item: SchedulableTask, limit: int, weight: float, *, alone: bool) -> int:
+        own = item.group.weight
+        total = 2 * own if alone and weight <= own else weight
+        share = limit * own / total
+        rounded = math.ceil(share) if self._config.rounding == "ceil" else math.floor(share)
+        assert item.group.admitted_limit is not None
+        return min(max(1, rounded), item.group.admitted_limit, limit)
+
+    def _ceiling(self, name: GroupName, resource: SchedulerResourceKey, everything: int) -> int:
+        explicit = self._config.ceilings.get(name, {}).get(resource)
+        if explicit is not None:
+            return explicit
+        default = self._config.default_ceiling
+        return everything if default is None else default
+
+    def _denied(
+        self,
+        reason: TaskAdmissionDenialReason,
+        item: SchedulableTask,
+        resource: SchedulerResourceKey,
+        share: int,
+        projected: int,
+        debt: int,
+        *,
+        limit: int = 0,
+    ) -> TaskAdmissionPolicyDecision:
+        """Deny, and say when to ask again."""
+        below = self._weight_below(item, limit, projected) if limit else 0.0
+        return TaskAdmissionPolicyDecision(
+            allowed=False,
+            reason=reason,
+            recheck=Recheck(resource, below) if below else _OWN_RETURN,
+            diagnostics={
+                "group": item.group.name,
+                "resource": resource,
+                "strict_share": share,
+                "projected": projected,
+                "debt": debt,
+            },
+        )
+
+    def _weight_below(self, item: SchedulableTask, limit: int, projected: int) -> float:
+        """Return the competing weight below which the group's share reaches `projected`; 0.0 for never."""
+        cap = min(item.group.admitted_limit or 0, limit)
+        if projected > cap or projected <= 1:
+            return 0.0
+        if self._config.rounding == "ceil":  # ceil(x) reaches p as soon as x exceeds p - 1
+            return limit * item.group.weight / (projected - 1)
+        return math.nextafter(limit * item.group.weight / projected, math.inf)

@@ -1,0 +1,50 @@
+"""asyncio.Semaphore with gather: what people write first.
+
+Its own best way: one coroutine per task around the same no-op function, gathered a row group at a time
+(all at once is slower and keeps every task in memory), under one semaphore. No leases, no events, no
+fairness, no retries: the cost of calling a coroutine under a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, hash_values, noop
+from bench.results import Run
+from bench.stopwatch import Stopwatch
+
+
+def run_gather(tasks: int) -> Run:
+    """Run `tasks` no-op coroutines and keep their values."""
+    with Stopwatch() as watch:
+        values, left = asyncio.run(_gather(tasks))
+    return Run(len(values), watch.wall_seconds, watch.cpu_seconds, left, hash_values(values))
+
+
+async def _gather(tasks: int) -> tuple[list[int], int]:
+    semaphore = asyncio.Semaphore(CAPACITY)
+
+    async def one() -> int:
+        async with semaphore:
+            return await noop()
+
+    values: list[int] = []
+    for first in range(0, tasks, ROW_GROUP_TASKS):
+        size = min(ROW_GROUP_TASKS, tasks - first)
+        values += await asyncio.gather(*[one() for _ in range(size)])
+    return values, int(semaphore.locked())
+
+
+def run_cycles(tasks: int) -> Run:
+    """Acquire and release an uncontended semaphore so often, on one loop."""
+    with Stopwatch() as watch:
+        left = asyncio.run(_cycles(tasks))
+    return Run(tasks, watch.wall_seconds, watch.cpu_seconds, left)
+
+
+async def _cycles(tasks: int) -> int:
+    semaphore = asyncio.Semaphore(CAPACITY)
+    for _ in range(tasks):
+        async with semaphore:
+            pass
+    return int(semaphore.locked())

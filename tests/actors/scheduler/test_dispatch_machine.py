@@ -1,0 +1,198 @@
+"""Dispatcher and task admission together, whatever is in flight between them (T6, T10, T13)."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from actors.scheduler.dispatch import Dispatcher
+from actors.task_admission.policies import policy_named
+from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases, TaskLeasesDecided
+from messages.tasks import TaskOutcome
+from tests.actors.scheduler.control_builders import (
+    a_group,
+    an_item,
+    configured_admission,
+    returned,
+    told,
+)
+
+LIMITS = {"submission": 5, "gpu": 2, "llm_wait": 3}
+VECTORS = (
+    {"submission": 1},
+    {"submission": 1, "gpu": 1},
+    {"submission": 1, "gpu": 2},
+    {"submission": 1, "llm_wait": 1},
+    {"submission": 2, "llm_wait": 1},
+)
+NAMES = ("a", "b", "c", "d")
+
+
+def without_zeros(entries):
+    kept = {name: ({k: v for k, v in e.items() if v} if isinstance(e, dict) else e) for name, e in entries.items()}
+    return {name: entry for name, entry in kept.items() if entry}
+
+
+class DispatchMachine(RuleBasedStateMachine):
+    """Both sides' messages keep their order; which side is delivered next is anybody's choice."""
+
+    @initialize(
+        limits=st.lists(st.sampled_from((None, 1, 1, 2)), min_size=len(NAMES), max_size=len(NAMES)),
+        mixed=st.booleans(),
+    )
+    def start(self, limits, mixed):
+        self.admission, self.view = configured_admission(**LIMITS)
+        self.policy = policy_named("strict_fair")
+        self.dispatcher = Dispatcher(self.policy, self.view)
+        self.groups = {
+            name: a_group(name, limit=limit) for name, limit in zip(NAMES, limits, strict=True)
+        }
+        self.mixed = mixed
+        self.from_scheduler, self.from_worker, self.to_scheduler = deque(), deque(), deque()
+        self.running, self.done = {}, []
+        self.started, self.discarded = Counter(), set()
+        self.last_id = 0
+
+    # -- what may happen ---------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 4), vector=st.integers(0, len(VECTORS) - 1))
+    def enqueue(self, name, count, vector):
+        if not self.mixed:
+            vector = NAMES.index(name)
+        for _ in range(count):
+            self.last_id += 1
+            self.dispatcher.queue.enqueue([an_item(self.last_id, self.groups[name], **VECTORS[vector])])
+
+    @rule()
+    def ask(self):
+        if self.dispatcher.asking:
+            assert self.dispatcher.select() == []
+            return
+        eligible = self._eligible_heads()
+        selections = self.dispatcher.select()
+        assert bool(selections) == bool(eligible), f"T13: {eligible} could go"
+        assert self.dispatcher.asking == bool(selections)
+        if selections:
+            self.from_scheduler.append(AcquireTaskLeases(selections))
+
+    @precondition(lambda self: self.from_scheduler)
+    @rule()
+    def deliver_from_scheduler(self):
+        self._admit(self.from_scheduler.popleft())
+
+    @precondition(lambda self: self.from_worker)
+    @rule()
+    def deliver_from_worker(self):
+        self._admit(self.from_worker.popleft())
+
+    @precondition(lambda self: self.to_scheduler)
+    @rule()
+    def deliver_to_scheduler(self):
+        message = self.to_scheduler.popleft()
+        if not isinstance(message, TaskLeasesDecided):
+            self.dispatcher.apply(message.view)
+            return
+        starts, stale = self.dispatcher.decide(message)
+        assert not self.dispatcher.asking
+        for item, lease in starts:
+            assert item.task_id == lease.task_id
+            assert item.task_id not in self.discarded
+            self.started[item.task_id] += 1
+            self.running[lease.lease_id] = lease
+        # T6: whatever was granted for work that is gone goes back before anything starts.
+        assert {lease.task_id for lease in stale} <= self.discarded
+        if stale:
+            outcome = TaskOutcome("stale_discard")
+            self.from_scheduler.append(ReturnTaskLeases([returned(lease, outcome) for lease in stale]))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data):
+        ids = data.draw(st.sets(st.sampled_from(sorted(self.running)), min_size=1, max_size=3))
+        leases = [self.running.pop(lease_id) for lease_id in sorted(ids)]
+        self.done += leases
+        self.from_worker.append(ReturnTaskLeases([returned(lease) for lease in leases]))
+
+    @precondition(lambda self: self.done)
+    @rule(data=st.data())
+    def return_again(self, data):
+        lease = data.draw(st.sampled_from(self.done))
+        self.from_worker.append(ReturnTaskLeases([returned(lease)]))
+
+    @rule(data=st.data())
+    def discard(self, data):
+        queued = self.dispatcher.queue.queued_ids()
+        gone = data.draw(st.sets(st.sampled_from(queued), max_size=4) if queued else st.just(set()))
+        self.discarded |= gone
+        self.dispatcher.discard(gone)
+
+    # -- what must hold ----------------------------------------------------------------------------
+
+    @invariant()
+    def both_are_whole(self):
+        self.admission.check()
+        self.dispatcher.queue.check()
+
+    @invariant()
+    def with_nothing_in_flight_both_know_the_same(self):
+        if self.from_scheduler or self.from_worker or self.to_scheduler or self.dispatcher.asking:
+            return
+        truth = self.admission.snapshot(now=0.0).view
+        assert self.view.resources_available == truth.resources_available
+        assert without_zeros(self.view.running_by_group) == truth.running_by_group
+        assert without_zeros(self.view.leased_resources_by_group) == truth.leased_resources_by_group
+
+    @invariant()
+    def nothing_starts_twice(self):
+        assert all(count == 1 for count in self.started.values())
+
+    def teardown(self):
+        """Everything queued gets its turn, and every token comes back."""
+        if not hasattr(self, "dispatcher"):
+            return
+        for _ in range(20 * self.last_id + 50):
+            self.ask()
+            while self.from_scheduler or self.from_worker or self.to_scheduler:
+                for side in (self.from_scheduler, self.from_worker):
+                    if side:
+                        self._admit(side.popleft())
+                if self.to_scheduler:
+                    self.deliver_to_scheduler()
+            if self.running:
+                leases = list(self.running.values())
+                self.running.clear()
+                self.from_worker.append(ReturnTaskLeases([returned(lease) for lease in leases]))
+            elif not self.dispatcher.asking and not len(self.dispatcher.queue):
+                break
+        assert len(self.dispatcher.queue) == 0
+        assert set(self.started) == set(range(1, self.last_id + 1)) - self.discarded
+        assert self.admission.snapshot(now=0.0).active_leases == 0
+        self.with_nothing_in_flight_both_know_the_same()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _admit(self, message):
+        outgoing = self.admission.handle(message, now=0.0)
+        assert all(to == "scheduler" for to, _ in told(outgoing))
+        self.to_scheduler.extend(message for _, message in told(outgoing))
+
+    def _eligible_heads(self):
+        """Judge every group's next task by itself, from the view that the dispatcher has."""
+        queue, available = self.dispatcher.queue, self.view.resources_available
+        view = msgspec.structs.replace(self.view)
+        heads = [queue.head_of(name) for name in NAMES]
+        return [
+            head.task_id
+            for head in heads
+            if head is not None
+            and all(available[resource] >= amount for resource, amount in head.resource_request.amounts)
+            and self.policy.evaluate(head, queue.pressure(), view).allowed
+        ]
+
+
+DispatchMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestDispatchMachine = DispatchMachine.TestCase
