@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -42,6 +43,11 @@ def run_scenario(
     sides = [side for side in scenario.sides if not missing[side.name]]
     kept: list[dict[str, Run]] = []
     for iteration in range(warmups + iterations):
+        if iteration == warmups:
+            # What the sides have imported by now is of no interest to the collector any more: one side's
+            # libraries must not make another side's collections longer.
+            gc.collect()
+            gc.freeze()
         label = f"warm-up {iteration + 1}" if iteration < warmups else f"iteration {iteration - warmups + 1}"
         runs: dict[str, Run] = {}
         for side in sides:

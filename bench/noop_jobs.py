@@ -13,7 +13,7 @@ import msgspec
 from actors import ActorSystem
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
-from messages import ActorName, Job, PythonColumn, SchedulingMetadata
+from messages import ActorName, Column, Job, PythonColumn, SchedulingMetadata
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.job import Limits
 from messages.request_admission import RequestAdmissionSnapshot
@@ -56,7 +56,7 @@ def many_groups(tasks: int, groups: int) -> Job:
     every number of groups: a group may hold all the capacity alone, so that only their number differs.
     `tasks` is rounded to whole row groups.
     """
-    columns = {
+    columns: dict[str, Column] = {
         f"c{number}": PythonColumn(
             function=noop,
             metadata=SchedulingMetadata("custom_model", ("bench", f"g{number}", "1"), CAPACITY // 2),

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.results import Artifact, FigureResult, ScenarioResult, SideResult
+from bench.results import Artifact, FigureResult, ScenarioResult, SideResult, Summary
 
 _STYLES = {"met": "green", "missed": "red", "inconclusive": "yellow", "skipped": "dim", "measured": ""}
 
@@ -17,7 +17,8 @@ def show(artifact: Artifact, console: Console) -> None:
     """Print the figures against their bars, and what each side cost."""
     figures = Table(title="Figures: median over iterations", title_justify="left")
     for heading in ("", "figure", "bar", "median", "90 % interval", "min", "max", "stdev", "verdict"):
-        figures.add_column(heading, justify="left" if heading in ("", "figure", "verdict") else "right")
+        words = heading in ("", "figure", "verdict")
+        figures.add_column(heading, justify="left" if words else "right", no_wrap=heading == "verdict")
     sides = Table(title="Sides: wall microseconds per task", title_justify="left")
     for heading in ("", "side", "tasks", "p50", "p95", "min", "max", "mean", "stdev", "CPU p50"):
         sides.add_column(heading, justify="left" if heading in ("", "side") else "right")
@@ -78,7 +79,7 @@ def _figure_cells(figure: FigureResult) -> list[str]:
         figure.label,
         bar,
         f"{_number(summary.median)}{figure.unit}",
-        f"{_number(summary.low)} - {_number(summary.high)}",
+        _interval(summary),
         _number(summary.minimum),
         _number(summary.maximum),
         _number(summary.stdev),
@@ -100,6 +101,12 @@ def _side_cells(side: SideResult) -> list[str]:
         cpu.p50,
     )
     return [side.name, str(side.runs[-1].tasks), *map(_number, spread)]
+
+
+def _interval(summary: Summary) -> str:
+    if summary.low is None or summary.high is None:
+        return "too few iterations"
+    return f"{_number(summary.low)} - {_number(summary.high)}"
 
 
 def _number(value: float) -> str:

@@ -114,9 +114,12 @@ class Summary(msgspec.Struct, frozen=True):
     stdev: float
     p50: float
     p95: float
-    low: float
-    high: float
-    """`low` to `high` holds the true median with at least 90 %, whatever the distribution."""
+    low: float | None
+    high: float | None
+    """`low` to `high` holds the true median with at least 90 %, whatever the distribution.
+
+    None where the sample is too small to say.
+    """
 
 
 class FigureResult(msgspec.Struct, frozen=True):

@@ -40,20 +40,20 @@ def judge(summary: Summary, bar: Bar | None) -> Verdict:
     """Return which side of the bar the true median lies on, or that the noise does not let one say."""
     if bar is None:
         return "measured"
-    if math.isinf(summary.low) or summary.low <= bar.value <= summary.high:
+    if summary.low is None or summary.high is None or summary.low <= bar.value <= summary.high:
         return "inconclusive"
     below = summary.high < bar.value
     return "met" if below == (bar.sense == "at most") else "missed"
 
 
-def _median_interval(ordered: Sequence[float]) -> tuple[float, float]:
+def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
     """Return the narrowest pair of order statistics that encloses the median with 90 %.
 
     The chance that the median of the population lies below the k-th smallest of n is that of fewer than
-    k heads in n throws. Fewer than five values enclose it with no such certainty: without bounds then.
+    k heads in n throws. Fewer than five values enclose it with no such certainty: no bounds then.
     """
     count = len(ordered)
-    best = (-math.inf, math.inf)
+    best: tuple[float, float] | tuple[None, None] = (None, None)
     for rank in range(count // 2):
         tail = sum(math.comb(count, heads) for heads in range(rank + 1)) / 2**count
         if 1 - 2 * tail < _CONFIDENCE:

@@ -19,6 +19,11 @@ def possible(found: str, options: Iterable[str]) -> str:
     listed = ", ".join(known[:_MOST_LISTED])
     if len(known) > _MOST_LISTED:
         listed += f" and {len(known) - _MOST_LISTED} more"
-    nearest = difflib.get_close_matches(found, known, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    meant = nearest(found, known)
+    hint = f"did you mean {meant!r}? " if meant is not None else ""
     return f"{hint}possible: {listed}"
+
+
+def nearest(found: str, options: Iterable[str]) -> str | None:
+    """Return the one of `options` that `found` looks like, None where none is near."""
+    return next(iter(difflib.get_close_matches(found, list(options), n=1)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -18,11 +19,15 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing wrong with a job: where, what was found, and what would be right.
 
     `path` is the place in the job file, such as `columns.story.prompt`; empty means the whole file.
+    `rests_on` are the other places that the problem was found by: it may be gone when one of them says
+    something else. `models.*` stands for the names in the table `models`, and `columns.*` for the names
+    of the dataset's columns.
     """
 
     path: str
     message: str
     remedy: str = ""
+    rests_on: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the problem as one line for a person."""
@@ -31,11 +36,35 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class JobError(ValueError):
-    """A job that cannot be run as it stands. `problems` holds everything found, not only the first."""
+    """A job that cannot be run as it stands. `problems` holds everything found, not only the first.
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    Where structure alone is wrong, `readable` is the job with something neutral in place of what could
+    not be read, so that the rest can be judged too; `unsure` are the places where it may say otherwise
+    than the file will when it is mended.
+    """
+
+    def __init__(
+        self,
+        problems: tuple[Problem, ...],
+        *,
+        readable: Job | None = None,
+        unsure: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.readable = readable
+        self.unsure = unsure
+
+    def joined(self, found: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Return its own problems, and those `found` in `readable` that mending these cannot dispel."""
+        return self.problems + tuple(
+            problem
+            for problem in found
+            if not any(self._is_unsure(place) for place in (problem.path, *problem.rests_on))
+        )
+
+    def _is_unsure(self, place: str) -> bool:
+        return any(place == each or place.startswith((f"{each}.", f"{each}[")) for each in self.unsure)
 
 
 # -- where rows come from ------------------------------------------------------------------------
@@ -175,6 +204,9 @@ class Limits(Config, frozen=True):
     threads: plain (not `async`) user functions at once; each has a thread.
     resources: named resources of your own, such as `gpu = 2`.
     group_limit_factor: a model column's admitted limit, in multiples of its model's cap.
+    policy: who may start while capacity is free. `strict_fair`: a column keeps to its admitted limit while
+    another could use the capacity. `bounded_borrow`: a weighted share each, and beyond it only while nobody
+    else is queued.
     """
 
     submission: int = 1024
@@ -184,7 +216,7 @@ class Limits(Config, frozen=True):
     threads: int = 32
     resources: dict[str, int] = {}
     group_limit_factor: int = 2
-    policy: Literal["strict_fair"] = "strict_fair"
+    policy: Literal["bounded_borrow", "strict_fair"] = "bounded_borrow"
 
 
 class FailurePolicy(Config, frozen=True):

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from messages.job import Job, JobError, Problem
-from messages.job_structure import StructureReader, shape_of
+from messages.job_structure import BAD, StructureReader, shape_of
+from messages.stand_ins import judged
 
 
 def load_job(path: str | Path, *, rows: int | None = None) -> Job:
@@ -38,37 +39,64 @@ def load_job(path: str | Path, *, rows: int | None = None) -> Job:
         data = parse(text)
     except (ValueError, RecursionError) as error:
         raise JobError((Problem("", f"{place} is not valid {place.suffix[1:].upper()}: {error}"),)) from error
-    job = job_from_builtins(data, base_dir=str(place.absolute().parent))
-    return job if rows is None else msgspec.structs.replace(job, rows=rows)
+    try:
+        job = job_from_builtins(data, base_dir=str(place.absolute().parent))
+    except JobError as error:
+        readable = None if error.readable is None else _with_rows(error.readable, rows)
+        raise JobError(error.problems, readable=readable, unsure=error.unsure) from None
+    return _with_rows(job, rows)
 
 
 def job_from_builtins(data: Any, *, base_dir: str) -> Job:
     """Return the job that decoded TOML or JSON stands for, with `base_dir` as its folder.
 
     Raises:
-        JobError: `data` is no job; `problems` holds every mistake of structure, each with its path.
+        JobError: `data` is no job; `problems` holds every mistake of structure, each with its path, and
+            `readable` the rest of the job.
     """
-    reader = StructureReader()
-    job: Job = reader.read(shape_of(Job), data, "")
-    if reader.problems:
-        raise JobError(tuple(reader.problems))
-    return msgspec.structs.replace(
-        job, base_dir=str(Path(base_dir, job.base_dir)) if base_dir else job.base_dir
-    )
+    try:
+        job = _read(data)
+    except JobError as error:
+        if error.readable is None:
+            raise
+        readable = _in_folder(error.readable, base_dir)
+        raise JobError(error.problems, readable=readable, unsure=error.unsure) from None
+    return _in_folder(job, base_dir)
 
 
-def normalized(job: Job) -> Job | tuple[Problem, ...]:
-    """Return a job made by hand as a job file would have given it, or what is wrong with its types.
+def normalized(job: Job) -> Job:
+    """Return a job made by hand as a job file would have given it.
 
-    Constructors check none: lists may stand for tuples, and text for numbers.
+    Constructors check no types: lists may stand for tuples, and text for numbers.
+
+    Raises:
+        JobError: as `job_from_builtins`.
     """
-    reader = StructureReader()
     try:
         data = msgspec.to_builtins(job, builtin_types=_KEPT)
     except (TypeError, ValueError, RecursionError) as error:
-        return _unencodable(job, error)
-    read: Job = reader.read(shape_of(Job), data, "")
-    return tuple(reader.problems) or read
+        raise JobError(_unencodable(job, error)) from error
+    return _read(data)
+
+
+def _read(data: Any) -> Job:
+    reader = StructureReader()
+    job = reader.read(shape_of(Job), data, "")
+    if job is BAD:
+        raise JobError(tuple(reader.problems))
+    if reader.problems:
+        readable, unsure = judged(job, data, reader.unsure)
+        raise JobError(tuple(reader.problems), readable=readable, unsure=unsure)
+    made: Job = job
+    return made
+
+
+def _in_folder(job: Job, base_dir: str) -> Job:
+    return msgspec.structs.replace(job, base_dir=str(Path(base_dir, job.base_dir))) if base_dir else job
+
+
+def _with_rows(job: Job, rows: int | None) -> Job:
+    return job if rows is None else msgspec.structs.replace(job, rows=rows)
 
 
 def _unencodable(job: Job, error: Exception) -> tuple[Problem, ...]:

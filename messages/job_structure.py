@@ -2,6 +2,7 @@
 
 It knows types, not meaning: whether a number is sensible or a name exists is decided when the job is
 planned. Decoding in one go would stop at the first mistake and could not name the table it is in.
+What cannot be read is left out or replaced by something neutral, so that the rest can be planned.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import msgspec.inspect as shapes
 
-from messages.hints import possible
+from messages.hints import nearest, possible
 from messages.job import Problem
 from messages.metadata import SchedulingMetadataError
 
@@ -34,7 +35,7 @@ _FOUND: dict[type, str] = {
 
 
 class _Missing:
-    """The type of `BAD`: a value that could not be read, whose problems have been noted."""
+    """The type of `BAD`: a value that could not be read and has no stand-in; its problems are noted."""
 
 
 BAD: Final = _Missing()
@@ -46,17 +47,27 @@ def shape_of(annotation: Any) -> shapes.Type:
     return shapes.type_info(annotation)
 
 
+_RESTS_ON = {
+    "invalid_kind": ("kind",),
+    "invalid_identity": ("kind", "identity"),
+    "invalid_weight": ("weight",),
+}
+
+
 class StructureReader:
     """Reads plain data into a described type, and collects every problem on the way.
 
-    `problems` is what was found so far, in the order of the data.
+    `problems` is what was found so far, in the order of the data. `unsure` are the places at which what
+    was read may differ from what was meant: a stand-in, or a key that may be there under a wrong name
+    (`table.*`: entries of a table that may be).
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.unsure: set[str] = set()
 
     def read(self, shape: shapes.Type, value: Any, path: str) -> Any:
-        """Return `value` as what `shape` describes, or `BAD` where a problem was noted."""
+        """Return `value` as what `shape` describes; `BAD` where nothing of it could be read."""
         match shape:
             case shapes.AnyType():
                 return value
@@ -104,9 +115,11 @@ class StructureReader:
         field = str(options[0].tag_field)
         place = _joined(path, field)
         if field not in value:
+            self.unsure.add(place)
             return self._refuse(place, "is missing", possible("", by_kind))
         kind = value[field]
         if not isinstance(kind, str) or kind not in by_kind:
+            self.unsure.add(place)
             return self._refuse(place, f"is {_shown(kind)}", possible(str(kind), by_kind))
         body = {key: entry for key, entry in value.items() if key != field}
         return self._struct(by_kind[kind], body, path, also=(field,))
@@ -114,43 +127,94 @@ class StructureReader:
     def _struct(self, shape: shapes.StructType, value: Any, path: str, also: tuple[str, ...] = ()) -> Any:
         if not isinstance(value, dict):
             return self._mismatch(path, value, "a table")
-        before = len(self.problems)
         fields = {field.encode_name: field for field in shape.fields}
         for key in value:
             if key not in fields:
-                self._refuse(
-                    _joined(path, str(key)), "is not a known key", possible(str(key), (*also, *fields))
-                )
+                self._unknown(shape, value, path, str(key), also)
         found: dict[str, Any] = {}
         for key, field in fields.items():
+            place = _joined(path, key)
             if key in value:
-                found[field.name] = self.read(field.type, value[key], _joined(path, key))
+                read = self.read(field.type, value[key], place)
+                if read is not BAD:
+                    found[field.name] = read
+                    continue
+                self.unsure.add(place)
             elif field.required:
-                self._refuse(_joined(path, key), "is missing", f"expected {_described(field.type)}")
-        if len(self.problems) > before:
-            return BAD
+                self._refuse(place, "is missing", f"expected {_described(field.type)}")
+            if field.required:
+                found[field.name] = self._stand_in(field.type, place)
+        return self._made(shape, found, path)
+
+    def _made(self, shape: shapes.StructType, found: dict[str, Any], path: str) -> Any:
         try:
             return shape.cls(**found)
         except SchedulingMetadataError as error:
-            return self._refuse(path, error.message, "")
+            if not any(_joined(path, field) in self.unsure for field in _RESTS_ON[error.code]):
+                self._refuse(path, error.message, "")
+            return BAD
+
+    def _unknown(
+        self, shape: shapes.StructType, value: dict[str, Any], path: str, key: str, also: tuple[str, ...]
+    ) -> None:
+        """Refuse a key, and note for which known one it may have been meant."""
+        fields = {field.encode_name: field for field in shape.fields}
+        self._refuse(_joined(path, key), "is not a known key", possible(key, (*also, *fields)))
+        meant = nearest(key, (*also, *fields))
+        if meant in fields and meant not in value:
+            self.unsure.add(_joined(path, meant))
+        elif meant in fields and isinstance(fields[meant].type, shapes.DictType):
+            self.unsure.add(f"{_joined(path, meant)}.*")
 
     def _table(self, shape: shapes.DictType, value: Any, path: str) -> Any:
         if not isinstance(value, dict):
             return self._mismatch(path, value, "a table")
-        read: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for key, entry in value.items():
-            if isinstance(key, str):
-                read[key] = self.read(shape.value_type, entry, _joined(path, key))
-            else:
+            if not isinstance(key, str):
                 self._mismatch(f"{path}.{key!r}", key, "text as a name")
-        return read
+                continue
+            place = _joined(path, key)
+            read = self.read(shape.value_type, entry, place)
+            # The entry's name stands even where nothing of the entry does.
+            found[key] = self._stand_in(shape.value_type, place) if read is BAD else read
+        return found
 
     def _list(self, shape: shapes.VarTupleType, value: Any, path: str) -> Any:
         if not isinstance(value, list | tuple):
             return self._mismatch(path, value, "a list")
-        return tuple(
-            self.read(shape.item_type, entry, f"{path}[{index}]") for index, entry in enumerate(value)
-        )
+        items: list[Any] = []
+        for index, entry in enumerate(value):
+            place = f"{path}[{index}]"
+            read = self.read(shape.item_type, entry, place)
+            if read is not BAD:
+                items.append(read)
+            elif isinstance(shape.item_type, shapes.StrType):
+                self.unsure.add(path)
+            else:
+                items.append(self._stand_in(shape.item_type, place))
+        return tuple(items)
+
+    def _stand_in(self, shape: shapes.Type, path: str) -> Any:
+        """Return the most neutral value of a type, for what could not be read at `path`."""
+        match shape:
+            case shapes.UnionType():
+                structs = [option for option in shape.types if isinstance(option, shapes.StructType)]
+                least = min(structs, key=_required, default=shape.types[0])
+                return self._stand_in(least, path)
+            case shapes.StructType():
+                required = [field for field in shape.fields if field.required]
+                return shape.cls(
+                    **{f.name: self._stand_in(f.type, _joined(path, f.encode_name)) for f in required}
+                )
+            case shapes.VarTupleType():
+                made: Any = ()
+            case shapes.IntType() | shapes.FloatType():
+                made = 1
+            case _:
+                made = ""
+        self.unsure.add(path)
+        return made
 
     def _mismatch(self, path: str, value: Any, expected: str) -> _Missing:
         return self._refuse(path, f"found {_shown(value)}", f"expected {expected}")
@@ -158,6 +222,10 @@ class StructureReader:
     def _refuse(self, path: str, message: str, remedy: str) -> _Missing:
         self.problems.append(Problem(path, message, remedy))
         return BAD
+
+
+def _required(shape: shapes.StructType) -> int:
+    return sum(field.required for field in shape.fields)
 
 
 def _joined(path: str, key: str) -> str:

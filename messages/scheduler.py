@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from messages._base import Message, Query, Value
+from messages._base import ActorName, Message, Query, Value
 from messages.job import Job, Problem
 from messages.task_admission import TaskAdmissionBlockSummary
 
@@ -143,10 +143,12 @@ class JobFinished(Message, frozen=True):
 class CancelJob(Query, frozen=True):
     """Stop the running job (R11): no new work, running work cancelled, finished row groups kept.
 
-    Answered by `JobCancelling`. Harmless when nothing runs, or a second time.
+    `submitted_by` is the `reply_to` of the `SubmitJob` that is meant; empty means whichever job runs.
+    Answered by `JobCancelling`. Harmless when nothing runs, when another job does, or a second time.
     """
 
     reason: str = "cancelled"
+    submitted_by: ActorName = ""
 
 
 class JobCancelling(Message, frozen=True):

@@ -82,7 +82,7 @@ class TaskAdmissionConfig(Value, frozen=True):
     """Capacities, all positive. `resource_limits` includes `submission`."""
 
     resource_limits: dict[SchedulerResourceKey, int]
-    policy: str = "strict_fair"
+    policy: str = "bounded_borrow"
 
     @property
     def submission_capacity(self) -> int:

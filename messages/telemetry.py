@@ -216,7 +216,7 @@ class RunLogOpened(Message, frozen=True):
 
 
 class RunLogRefused(Message, frozen=True):
-    """The run's log cannot be written; `reason` names the path and the remedy."""
+    """The run's log cannot be written; `reason` names the path and what is in the way."""
 
     run_id: str
     reason: str

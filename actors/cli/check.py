@@ -22,12 +22,13 @@ def check_job(path: Path, *, as_json: bool) -> int:
     """Tell what the job would do, or everything that is wrong with it; return the exit code."""
     prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     job: Job | None = None
-    try:
-        with heard_warnings(), prints:
+    with heard_warnings(), prints:
+        try:
             job = load_job(path)
+        except JobError as error:
+            checked = JobChecked(all_problems(error))
+        else:
             checked = _ask(job)
-    except JobError as error:
-        checked = JobChecked(error.problems)
     complain_of(checked.problems, about=str(path))
     if as_json:
         say(msgspec.json.encode(codec.to_builtins(checked)).decode())
@@ -36,6 +37,16 @@ def check_job(path: Path, *, as_json: bool) -> int:
             say(line)
     flush()
     return EXIT_USAGE if checked.problems else EXIT_OK
+
+
+def all_problems(error: JobError, *, out: Path | None = None) -> tuple[Problem, ...]:
+    """Return what is wrong with a job file that `load_job` refused: its structure, and all the rest.
+
+    `out` is the folder that a run would have written to.
+    """
+    if error.readable is None:
+        return error.problems
+    return error.joined(_ask(error.readable, out=out).problems)
 
 
 def told(path: Path, job: Job, checked: JobChecked) -> list[str]:
@@ -47,10 +58,10 @@ def told(path: Path, job: Job, checked: JobChecked) -> list[str]:
     return lines
 
 
-def _ask(job: Job) -> JobChecked:
+def _ask(job: Job, *, out: Path | None = None) -> JobChecked:
     # Without a time limit: importing a user's module takes as long as it takes.
     with ActorSystem.start() as system, system.reply_box() as box:
-        system.tell(SCHEDULER, CheckJob(job, reply_to=box.address))
+        system.tell(SCHEDULER, CheckJob(job, None if out is None else str(out), reply_to=box.address))
         answer: Message = box.get()
     if isinstance(answer, JobChecked):
         return answer

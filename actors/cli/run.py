@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.cli.actor_warnings import heard_warnings
+from actors.cli.check import all_problems
 from actors.cli.interrupts import Interrupts
 from actors.cli.output import (
     EXIT_DROPPED,
@@ -73,8 +74,7 @@ def run_job(options: RunOptions) -> int:
     prints = contextlib.redirect_stdout(sys.stderr) if options.as_json else contextlib.nullcontext()
     try:
         with Interrupts(quiet=options.quiet) as interrupts, heard_warnings(quiet=options.quiet), prints:
-            job = load_job(options.job, rows=options.rows)
-            result = _run(job, options, interrupts)
+            result = _run(_loaded(options), options, interrupts)
     except JobError as error:
         complain_of(error.problems, about=str(options.job))
         if options.as_json:
@@ -82,6 +82,14 @@ def run_job(options: RunOptions) -> int:
         return EXIT_USAGE
     _report(result, options)
     return _EXIT_OF_STATUS[result.status]
+
+
+def _loaded(options: RunOptions) -> Job:
+    """Return the job of the file, or raise a `JobError` that holds everything wrong with it."""
+    try:
+        return load_job(options.job, rows=options.rows)
+    except JobError as error:
+        raise JobError(all_problems(error, out=options.out)) from None
 
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:

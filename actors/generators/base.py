@@ -10,6 +10,9 @@ from messages.worker import TaskStart
 Mode: TypeAlias = Literal["inline", "thread", "async"]
 """How the worker runs it: on its own thread, in its pool, or as a coroutine."""
 
+ROW_NAMES = ("columns.*", "source")
+"""Where the names of a row come from: what a problem with such a name rests on."""
+
 GeneratorErrorKind = Literal[
     "wrong_shape", "wrong_type", "template_error", "conversion_error", "user_exception"
 ]

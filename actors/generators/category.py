@@ -53,12 +53,12 @@ def compile_category(name: str, column: CategoryColumn, seed: int) -> Generator 
             values.append(json_value(value))
         except NotJsonError as error:
             problems.append(Problem(f"{path}.values[{index}]{error.place}", error.message))
-    problems += _weight_problems(f"{path}.weights", column)
+    problems += _weight_problems(path, column)
     return tuple(problems) or CategoryGenerator(name, values, column.weights, seed)
 
 
-def _weight_problems(path: str, column: CategoryColumn) -> list[Problem]:
-    weights = column.weights
+def _weight_problems(table: str, column: CategoryColumn) -> list[Problem]:
+    path, weights = f"{table}.weights", column.weights
     if weights is None:
         return []
     problems = [
@@ -68,7 +68,12 @@ def _weight_problems(path: str, column: CategoryColumn) -> list[Problem]:
     ]
     if len(weights) != len(column.values):
         problems.append(
-            Problem(path, f"has {len(weights)} weights", f"expected one per value: {len(column.values)}")
+            Problem(
+                path,
+                f"has {len(weights)} weights",
+                f"expected one per value: {len(column.values)}",
+                (f"{table}.values",),
+            )
         )
     if weights and not problems and not 0 < sum(weights) < math.inf:
         problems.append(Problem(path, f"adds up to {sum(weights)}", "expected a finite sum above 0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 from actors.generators.base import Generator
@@ -31,14 +32,21 @@ def declared_outputs(name: str, column: Column) -> tuple[str, ...]:
 
 
 def compile_generator(
-    name: str, column: Column, job: Job, known: set[str] | None, *, functions: FunctionTable | None = None
+    name: str,
+    column: Column,
+    job: Job,
+    known: AbstractSet[str] | None,
+    *,
+    functions: FunctionTable | None = None,
 ) -> Generator | tuple[Problem, ...]:
     """Return the generator that `column`, the table `name` of `job`, describes, or all its problems.
 
     `known` are the names that a row has, columns and source fields; None where the source could not be
     read: names are then taken on trust. `functions` is shared by the columns of one preparation.
     """
-    columns = {output for table, each in job.columns.items() for output in declared_outputs(table, each)}
+    columns = dict.fromkeys(
+        output for table, each in job.columns.items() for output in declared_outputs(table, each)
+    ).keys()
     match column:
         case CategoryColumn():
             return compile_category(name, column, job.seed)
@@ -56,7 +64,9 @@ def compile_generator(
 class _TemplateCompiler:
     """Compiles the templates of one column and gathers their problems."""
 
-    def __init__(self, name: str, job: Job, known: set[str] | None, columns: set[str]) -> None:
+    def __init__(
+        self, name: str, job: Job, known: AbstractSet[str] | None, columns: AbstractSet[str]
+    ) -> None:
         self._name = name
         self._job = job
         self._known = known

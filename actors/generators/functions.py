@@ -15,6 +15,8 @@ from messages.job import Problem
 
 _LOCAL_PREFIX = "local:"
 _EXPECTED = "expected 'module:function'"
+_FOLDER = ("base_dir",)
+"""Where modules are looked for: what a problem with a module rests on."""
 
 
 class FunctionTable:
@@ -44,12 +46,12 @@ class FunctionTable:
         for part in name.split("."):
             if not hasattr(found, part):
                 functions = (key for key, value in vars(module).items() if _is_choice(key, value, module))
-                return Problem(
-                    path, f"module {module_name!r} has no {name!r}", possible(name, sorted(functions))
-                )
+                choices = possible(name, sorted(functions))
+                return Problem(path, f"module {module_name!r} has no {name!r}", choices, _FOLDER)
             found = getattr(found, part)
         if not callable(found):
-            return Problem(path, f"{reference!r} is a {type(found).__name__}", "expected a function")
+            what = f"{reference!r} is a {type(found).__name__}"
+            return Problem(path, what, "expected a function", _FOLDER)
         function: Callable[..., Any] = found
         return function
 
@@ -67,12 +69,10 @@ class FunctionTable:
                 and f"{name}.".startswith(f"{error.name}.")
             ):
                 where = f" in {self._base_dir}" if self._base_dir else ""
-                return Problem(
-                    path, f"there is no module {name!r}{where}, nor an importable one", self._choices(name)
-                )
-            return Problem(
-                path, f"importing {name!r} raised {type(error).__name__}: {error}", "mend the module"
-            )
+                missing = f"there is no module {name!r}{where}, nor an importable one"
+                return Problem(path, missing, self._choices(name), _FOLDER)
+            raised = f"importing {name!r} raised {type(error).__name__}: {error}"
+            return Problem(path, raised, "mend the module", _FOLDER)
 
     def _choices(self, name: str) -> str:
         return possible(name, self._beside.names()) or "install it, or put it beside the job file"

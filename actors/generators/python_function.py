@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from types import NoneType
 from typing import Any
 
@@ -73,7 +74,12 @@ class PythonGenerator(Generator):
 
 
 def compile_python(
-    name: str, column: PythonColumn, *, known: set[str] | None, columns: set[str], functions: FunctionTable
+    name: str,
+    column: PythonColumn,
+    *,
+    known: AbstractSet[str] | None,
+    columns: AbstractSet[str],
+    functions: FunctionTable,
 ) -> Generator | tuple[Problem, ...]:
     """Return the generator of a python column, or everything that is wrong with its function."""
     path = f"columns.{name}.function"

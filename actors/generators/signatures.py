@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+from actors.generators.base import ROW_NAMES
 from messages.hints import possible
 from messages.job import Problem, PythonColumn
 
@@ -39,12 +41,16 @@ class SignatureReader:
     `known` is None where the names cannot be said; `columns` are those that the job declares.
     """
 
-    def __init__(self, name: str, column: PythonColumn, known: set[str] | None, columns: set[str]) -> None:
+    def __init__(
+        self, name: str, column: PythonColumn, known: AbstractSet[str] | None, columns: AbstractSet[str]
+    ) -> None:
         self._path = f"columns.{name}"
         self._column = column
         self._known = known
         self._names = columns if known is None else known
         self._own = column.outputs or (name,)
+        self._declares = f"{self._path}.needs"
+        self._scope = f"{self._path}.scope"
         self._from_scratch = column.scope == "from_scratch"
 
     def read(self, function: Callable[..., Any]) -> Call | tuple[Problem, ...]:
@@ -55,17 +61,22 @@ class SignatureReader:
         try:
             parameters = inspect.signature(function).parameters.values()
         except (ValueError, TypeError):
-            return (Problem(place, "does not say what its parameters are", "name the columns in `needs`"),)
+            found, remedy = "does not say what its parameters are", "name the columns in `needs`"
+            return (Problem(place, found, remedy, (self._declares,)),)
         problems: list[Problem] = []
         taken = [parameter for parameter in parameters if self._takes(parameter, place, problems)]
         if not taken and any(parameter.kind in _VARIADIC for parameter in parameters) and not problems:
-            problems.append(Problem(place, "takes `**` arguments only", "name the columns in `needs`"))
+            found, rests_on = "takes `**` arguments only", (self._declares, self._scope, *ROW_NAMES)
+            problems.append(Problem(place, found, "name the columns in `needs`", rests_on))
         positional = tuple(p.name for p in taken if p.kind is _POSITIONAL_ONLY)
         passed = [parameter for parameter in parameters if parameter.kind is _POSITIONAL_ONLY]
         if any(p not in taken for p in passed[: len(positional)]):
             problems.append(
                 Problem(
-                    place, "has a positional-only parameter before others that is no column", "reorder them"
+                    place,
+                    "has a positional-only parameter before others that is no column",
+                    "reorder them",
+                    (self._declares, self._scope, f"{self._path}.outputs", *ROW_NAMES),
                 )
             )
         keywords = tuple(p.name for p in taken if p.kind is not _POSITIONAL_ONLY)
@@ -77,7 +88,8 @@ class SignatureReader:
         """Return whether an argument is passed for the parameter; note what is wrong with it."""
         name, optional = parameter.name, parameter.default is not inspect.Parameter.empty
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            problems.append(Problem(place, f"takes `*{name}`", "name the columns in `needs`"))
+            remedy = "name the columns in `needs`"
+            problems.append(Problem(place, f"takes `*{name}`", remedy, (self._declares,)))
             return False
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             return False
@@ -93,6 +105,7 @@ class SignatureReader:
                     place,
                     "has a parameter 'models', which is reserved and no column",
                     "rename the parameter; for model calls use a chat or embedding column",
+                    (self._declares, *ROW_NAMES),
                 )
             )
             return False
@@ -104,20 +117,24 @@ class SignatureReader:
                     place,
                     f"has a parameter {name!r}, which no column or source field has",
                     self._choices(name),
+                    (self._declares, self._scope, *(() if self._from_scratch else ROW_NAMES)),
                 )
             )
             return False
         return True
 
     def _choices(self, name: str) -> str:
-        return possible(name, _FROM_SCRATCH if self._from_scratch else sorted(self._names))
+        return possible(name, _FROM_SCRATCH if self._from_scratch else self._names)
 
     def _declared(self, function: Callable[..., Any]) -> Call | tuple[Problem, ...]:
         """Call with the column's `needs`: by keyword where the names fit, else in their order."""
-        place, needs = f"{self._path}.needs", self._column.needs
+        place, needs = self._declares, self._column.needs
         problems = [
             Problem(
-                place, f"names {name!r}, which no column or source field has", possible(name, self._known)
+                place,
+                f"names {name!r}, which no column or source field has",
+                possible(name, self._known),
+                ROW_NAMES,
             )
             for name in needs
             if self._known is not None and name not in self._known
@@ -139,17 +156,24 @@ class SignatureReader:
         return (problem,)
 
     def _checked(self, call: Call, place: str) -> Call | tuple[Problem, ...]:
+        rests_on = (self._declares, self._scope, *ROW_NAMES)
         if self._from_scratch and call.needs:
             return (
                 Problem(
                     place,
                     f"needs {', '.join(call.needs)}, but scope 'from_scratch' makes rows out of nothing",
                     "use scope 'batch'",
+                    rests_on,
                 ),
             )
         if self._column.scope == "batch" and not call.needs:
             return (
-                Problem(place, "needs no column, but scope 'batch' is about columns", "use 'from_scratch'"),
+                Problem(
+                    place,
+                    "needs no column, but scope 'batch' is about columns",
+                    "use 'from_scratch'",
+                    rests_on,
+                ),
             )
         return call
 

@@ -7,13 +7,14 @@ random numbers (R12).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import jinja2
 import jinja2.meta
 import jinja2.sandbox
 
-from actors.generators.base import GeneratorError
+from actors.generators.base import ROW_NAMES, GeneratorError
 from actors.generators.json_values import NotJsonError, json_value
 from messages.hints import possible
 from messages.job import Problem
@@ -67,7 +68,7 @@ class Template:
 
 
 def compile_template(
-    column: str, path: str, source: str, *, known: set[str] | None, columns: set[str]
+    column: str, path: str, source: str, *, known: AbstractSet[str] | None, columns: AbstractSet[str]
 ) -> Template | tuple[Problem, ...]:
     """Return the template, or everything that is wrong with it.
 
@@ -90,7 +91,12 @@ def compile_template(
         unknown = [name for name in needs if name not in known]
         if unknown:
             return tuple(
-                Problem(path, f"names {name!r}, which no column or source field has", possible(name, known))
+                Problem(
+                    path,
+                    f"names {name!r}, which no column or source field has",
+                    possible(name, known),
+                    ROW_NAMES,
+                )
                 for name in unknown
             )
     try:

@@ -24,7 +24,7 @@ def name_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]
     if not job.name.strip():
         yield Problem("name", "is empty", "give the job a name")
     if not job.columns:
-        yield Problem("columns", "there are none", "describe at least one column")
+        yield Problem("columns", "there are none", "describe at least one column", ("columns.*",))
     for provider in job.providers:
         if not provider or "/" in provider:
             yield Problem(f"providers.{provider}", f"is called {provider!r}", "expected a name without '/'")
@@ -36,6 +36,7 @@ def name_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]
                 f"models.{alias}.provider",
                 f"there is no provider {model.provider!r}",
                 possible(model.provider, job.providers) or "describe it under `providers`",
+                ("providers.*",),
             )
     yield from _resource_problems(job)
     yield from _column_problems(job, source_fields)
@@ -56,9 +57,11 @@ def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Probl
             if listed and not _is_name(output):
                 yield Problem(path, f"is {output!r}", _NAME_RULE)
             if output in source_fields:
-                yield Problem(path, f"the source has a field {output!r} already", "choose another name")
+                found, other = f"the source has a field {output!r} already", "source"
+                yield Problem(path, found, "choose another name", (other, f"columns.{table}.outputs"))
             if output in owners:
-                yield Problem(path, f"{owners[output]} fills {output!r} already", "choose another name")
+                found, other = f"{owners[output]} fills {output!r} already", f"{owners[output]}.outputs"
+                yield Problem(path, found, "choose another name", (other, f"columns.{table}.outputs"))
             owners.setdefault(output, f"columns.{table}")
 
 
@@ -69,6 +72,7 @@ def _model_problems(job: Job) -> Iterator[Problem]:
                 f"columns.{name}.model",
                 f"there is no model {column.model!r}",
                 possible(column.model, job.models) or "describe it under `models`",
+                ("models.*",),
             )
 
 
@@ -87,6 +91,7 @@ def _resource_problems(job: Job) -> Iterator[Problem]:
                     f"columns.{table}.resources.{name}",
                     "there is no such resource",
                     possible(name, job.limits.resources) or "give its limit under `limits.resources`",
+                    ("limits.resources.*",),
                 )
 
 

@@ -25,7 +25,8 @@ def number_problems(job: Job) -> Iterator[Problem]:
         if not _is_finite(latency.mean, least=0):
             yield Problem(f"{path}.mean", f"is {latency.mean}", "expected a finite number of at least 0")
         elif not 0 <= latency.jitter <= latency.mean:
-            yield Problem(f"{path}.jitter", f"is {latency.jitter}", f"expected 0 to the mean, {latency.mean}")
+            expected = f"expected 0 to the mean, {latency.mean}"
+            yield Problem(f"{path}.jitter", f"is {latency.jitter}", expected, (f"{path}.mean",))
     for name, model in job.models.items():
         yield from _of_model(f"models.{name}", model)
     yield from _of_columns(job)
@@ -40,7 +41,12 @@ def sequence_problems(job: Job, rows: int) -> Iterator[Problem]:
             last = column.start + (rows - 1) * column.step
             for value in (column.start, last):
                 if not _LEAST_INTEGER <= value <= _GREATEST_INTEGER:
-                    yield Problem(f"columns.{name}", f"reaches {value}", "expected signed 64-bit integers")
+                    yield Problem(
+                        f"columns.{name}",
+                        f"reaches {value}",
+                        "expected signed 64-bit integers",
+                        ("rows", "source", f"columns.{name}.start", f"columns.{name}.step"),
+                    )
                     break
 
 
@@ -88,6 +94,7 @@ def _of_failure(failure: FailurePolicy) -> Iterator[Problem]:
             "failure.max_backoff_seconds",
             f"is {most}",
             f"expected a finite number of at least backoff_seconds, {first}",
+            ("failure.backoff_seconds",),
         )
 
 

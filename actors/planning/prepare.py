@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from actors.generators import FunctionTable, Generator, compile_generator, declared_outputs
@@ -11,11 +12,14 @@ from actors.planning.names import name_problems
 from actors.planning.numbers import number_problems, sequence_problems
 from actors.planning.request_resources import RequestResourceResolver
 from actors.planning.resolver import TaskSchedulingResolver
-from messages.job import Job, Problem, PythonColumn
+from messages.job import ChatColumn, EmbeddingColumn, Job, JobError, Problem, PythonColumn
 from messages.job_file import normalized
 from messages.metadata import SchedulingMetadataError
 from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
 from messages.request_admission import ProviderModelKey
+
+_DECIDE_NEEDS = ("needs", "scope", "outputs")
+"""What of a python column, beside its function, decides what it waits for and what waits for it."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,13 @@ def prepare(
     `source_fields` are the source's fields: None where the job has a source that could not be read, and
     names are then not checked against it. `source_rows` is how many records it has.
     """
-    checked = normalized(job)
-    if isinstance(checked, tuple):
-        return Unpreparable(checked)
+    try:
+        checked = normalized(job)
+    except JobError as error:
+        if error.readable is None:
+            return Unpreparable(error.problems)
+        found = _Preparation(error.readable, run_id, source_fields, source_rows).result()
+        return Unpreparable(error.joined(found.problems if isinstance(found, Unpreparable) else ()))
     return _Preparation(checked, run_id, source_fields, source_rows).result()
 
 
@@ -66,13 +74,20 @@ class _Preparation:
         job = self._job
         self._problems += name_problems(job, self._fields)
         if job.rows is None and job.source is None:
-            self._problems.append(Problem("rows", "is missing", "say how many, or give a source"))
+            self._problems.append(
+                Problem("rows", "is missing", "say how many, or give a source", ("source",))
+            )
         self._problems += number_problems(job)
         self._problems += sequence_problems(job, self._rows)
         generators = self._compiled()
         upstream = upstream_of(generators.values(), self._fields)
         self._problems += (
-            Problem(f"columns.{cycle[0]}", f"needs itself: {' -> '.join(cycle)}", "break the circle")
+            Problem(
+                f"columns.{cycle[0]}",
+                f"needs itself: {' -> '.join(cycle)}",
+                "break the circle",
+                tuple(f"columns.{name}.{key}" for name in cycle[1:] for key in _DECIDE_NEEDS),
+            )
             for cycle in cycles(upstream)
         )
         scheduling = self._resolved(generators)
@@ -84,11 +99,19 @@ class _Preparation:
 
     def _compiled(self) -> dict[str, Generator]:
         """Compile every column that can be compiled."""
-        known: set[str] | None = None
+        known: AbstractSet[str] | None = None
         if self._fields_known:
-            known = {*self._fields}
-            for name, column in self._job.columns.items():
-                known.update(declared_outputs(name, column))
+            # A dict keeps the job's order, in which the names are listed to the user.
+            known = dict.fromkeys(
+                (
+                    *self._fields,
+                    *(
+                        output
+                        for name, column in self._job.columns.items()
+                        for output in declared_outputs(name, column)
+                    ),
+                )
+            ).keys()
         functions = FunctionTable(self._job.base_dir)
         generators: dict[str, Generator] = {}
         for name, column in self._job.columns.items():
@@ -103,9 +126,10 @@ class _Preparation:
         resolved: dict[str, ResolvedTaskScheduling] = {}
         for name, generator in generators.items():
             column = self._job.columns[name]
-            alias = getattr(column, "model", None)
-            if alias is not None and alias not in self._job.models:
-                continue  # reported by its name
+            if isinstance(column, ChatColumn | EmbeddingColumn):
+                model = self._job.models.get(column.model)
+                if model is None or not model.provider or not model.model:
+                    continue  # reported where it is named
             try:
                 resolved[name] = self._resolver.resolve(generator, column)
             except SchedulingMetadataError as error:
@@ -142,6 +166,7 @@ class _Preparation:
                         f"columns.{name}.resources.{resource}",
                         f"each task asks for {amount}, the limit is {limit}",
                         "raise the limit, or ask for less",
+                        (f"limits.resources.{resource}", f"limits.{resource}"),
                     )
 
     def _plan(

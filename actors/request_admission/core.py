@@ -40,6 +40,8 @@ class RequestAdmissionCore:
         self._leases = RequestLeases(generation)
         self._endpoints: dict[str, Endpoint] = {}
         self._resources: dict[str, Resource] = {}
+        self._holds: dict[int, Resource] = {}
+        """The resource that each active lease counts against, also when it is no longer registered."""
         self._waiting: dict[int, tuple[Resource, Waiter]] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._snapshots = 0
@@ -99,13 +101,14 @@ class RequestAdmissionCore:
     def check(self) -> None:
         """Assert that counts equal what they count, and that nobody waits who could go."""
         for resource in self._resources.values():
-            held = [lease for lease in self._leases.active.values() if lease.resource == resource.key]
-            assert resource.in_flight == len(held) <= resource.limit.effective_max
+            held = sum(holder is resource for holder in self._holds.values())
+            assert resource.in_flight == held <= resource.limit.effective_max
             assert len(resource.waiters) == len(resource.waiters.waiters())
             assert not (len(resource.waiters) and resource.has_room), f"{resource.name}: a wake-up was lost"
         for endpoint in self._endpoints.values():
             assert endpoint.in_flight == sum(resource.in_flight for resource in endpoint.resources)
             assert endpoint.in_flight <= endpoint.static_cap
+        assert self._holds.keys() == self._leases.active.keys()
         assert len(self._waiting) == sum(len(resource.waiters) for resource in self._resources.values())
 
     # -- commands ----------------------------------------------------------------------------------
@@ -117,6 +120,7 @@ class RequestAdmissionCore:
             key = ProviderModelKey(spec.resource.provider, spec.resource.model_id)
             endpoint = self._endpoints.setdefault(key.name, Endpoint(key, spec.static_cap))
             resource = Resource(spec, endpoint)
+            endpoint.static_cap = min(endpoint.static_cap, spec.static_cap)
             endpoint.resources.append(resource)
             self._resources[resource.name] = resource
             diagnostics = {"endpoint": key.name, "static_cap": spec.static_cap}
@@ -137,6 +141,8 @@ class RequestAdmissionCore:
                     message, "hard_policy_denial", now, f"{item.resource.name} is not one of: {known}"
                 )
             ]
+        if context.request_attempt_id in self._waiting:
+            return []  # asked twice: the first is answered
         self._record("request_wait_started", context, resource, now)
         waiter = Waiter(message, now)
         if resource.has_room and not len(resource.waiters):
@@ -162,8 +168,7 @@ class RequestAdmissionCore:
         if message.reply_to:
             returned = RequestLeaseReturned(lease.lease_id, reason == "released", reason)
             outgoing.append(Outgoing(message.reply_to, returned))
-        resource = self._resources.get(lease.resource.name)
-        if reason != "released" or resource is None:
+        if reason != "released":
             self._events.append(
                 Event(
                     "request_release_diagnostic",
@@ -176,6 +181,7 @@ class RequestAdmissionCore:
                 )
             )
             return outgoing
+        resource = self._holds.pop(lease.lease_id)
         resource.free()
         resource.last_outcome = outcome.kind
         resource.limit.on_return(lease, outcome, now=now)
@@ -211,6 +217,7 @@ class RequestAdmissionCore:
             current_limit=resource.limit.current,
             effective_max=resource.limit.effective_max,
         )
+        self._holds[lease.lease_id] = resource
         self._record("request_wait_completed", context, resource, now)
         self._record("request_lease_acquired", context, resource, now, lease_id=lease.lease_id)
         return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease))

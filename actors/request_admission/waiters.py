@@ -42,7 +42,9 @@ class WaiterQueue:
         self._clock = clock
         self._groups: dict[str, _Group] = {}
         self._order: list[tuple[float, float, int, str]] = []
+        self._idle_tags: dict[str, float] = {}
         self._waiting = 0
+        self._gone = 0
 
     def __len__(self) -> int:
         return self._waiting
@@ -52,16 +54,24 @@ class WaiterQueue:
         spec = waiter.message.item.group
         group = self._groups.get(spec.key)
         if group is None:
-            group = self._groups[spec.key] = _Group(spec.weight, self._clock.now)
+            tag = max(self._idle_tags.pop(spec.key, 0.0), self._clock.now)
+            group = self._groups[spec.key] = _Group(spec.weight, tag)
         group.waiting.append(waiter)
         self._waiting += 1
         if len(group.waiting) == 1:
             self._enter(spec.key, group)
 
     def remove(self, waiter: Waiter) -> None:
-        """Take a waiter out that gave up. Its place is skipped when its turn comes."""
+        """Take a waiter out that gave up. Its place is skipped when its turn comes.
+
+        Places of the gone are cleared before they outnumber those who wait: a resource that serves
+        nobody for long keeps none of them.
+        """
         waiter.gone = True
         self._waiting -= 1
+        self._gone += 1
+        if self._gone > self._waiting + 16:
+            self._clear_gone()
 
     def peek(self) -> tuple[float, float, int] | None:
         """Return the place of the next waiter in the endpoint's order, None when nobody waits."""
@@ -72,6 +82,7 @@ class WaiterQueue:
                 return tag, asked_at, serial
             heappop(self._order)
             group.waiting.popleft()
+            self._gone -= 1
             self._reenter(key, group)
         return None
 
@@ -97,8 +108,21 @@ class WaiterQueue:
     def _reenter(self, key: str, group: _Group) -> None:
         if group.waiting:
             self._enter(key, group)
-        else:
-            del self._groups[key]
+            return
+        del self._groups[key]
+        # One that runs dry and comes back at once is no earlier for it: it has had its turn.
+        now = self._clock.now
+        if group.tag > now:
+            self._idle_tags[key] = group.tag
+            if len(self._idle_tags) > 2 * len(self._groups) + 16:
+                self._idle_tags = {name: tag for name, tag in self._idle_tags.items() if tag > now}
+
+    def _clear_gone(self) -> None:
+        self._order.clear()
+        self._gone = 0
+        for key, group in list(self._groups.items()):
+            group.waiting = deque(waiter for waiter in group.waiting if not waiter.gone)
+            self._reenter(key, group)
 
 
 class VirtualClock:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.runtime.router import ReplyBox, UnreachableError
 from messages._base import SCHEDULER, Message, MessageRejected
 from messages.job import JobError, Problem
 from messages.scheduler import (
     CancelJob,
     JobAccepted,
+    JobCancelling,
     JobFinished,
     JobRejected,
     JobResult,
@@ -20,8 +24,10 @@ from messages.scheduler import (
 )
 
 if TYPE_CHECKING:
-    from actors.runtime.router import ReplyBox
     from actors.runtime.system import ActorSystem
+
+END_SECONDS = 20.0
+"""How long to wait for the end of a job that was cancelled because its caller was interrupted."""
 
 
 class JobHandle:
@@ -40,21 +46,32 @@ class JobHandle:
     def submit(cls, system: ActorSystem, submit: SubmitJob) -> JobHandle:
         """Send `submit` to the scheduler; return when the job has begun.
 
+        An exception while waiting, such as KeyboardInterrupt, cancels the job first.
+
         Raises:
             JobError: the job was refused.
+            UnreachableError: there is no scheduler, or the system has stopped.
         """
         box = system.reply_box()
         try:
-            system.tell(SCHEDULER, msgspec.structs.replace(submit, reply_to=box.address))
+            _send(system, msgspec.structs.replace(submit, reply_to=box.address))
             return cls(system, box, _accepted(box.get()))
+        except (JobError, UnreachableError):
+            box.close()
+            raise
         except BaseException:
+            _withdraw(system, box)
             box.close()
             raise
 
     @property
     def done(self) -> bool:
-        """Whether the result is known."""
-        return self._result is not None
+        """Whether the job has ended."""
+        try:
+            self.result(timeout=0.0)
+        except TimeoutError:
+            return self._result is not None
+        return True
 
     def progress(self) -> SchedulerSnapshot:
         """Return how far the job is."""
@@ -65,21 +82,33 @@ class JobHandle:
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the scheduler to stop the job (R11). Harmless a second time, or when it has ended."""
         if self._result is None:
-            self._system.tell(SCHEDULER, CancelJob(reason))
+            self._system.tell(SCHEDULER, CancelJob(reason, submitted_by=self._box.address))
 
     def result(self, timeout: float | None = None) -> JobResult:
         """Wait for the job's end and return its result.
 
         Raises:
             TimeoutError: it has not ended within `timeout` seconds.
+            UnreachableError: the system has stopped, and the job's end was never told.
         """
-        with self._lock:
+        until = None if timeout is None else time.monotonic() + timeout
+        # Two may wait, and the one who waits for ever must not hold the other beyond its time.
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError(f"run {self.run_id} has not ended within {timeout} s")
+        try:
             while self._result is None:
-                message = self._box.get(timeout)
+                message = self._box.get(None if until is None else max(0.0, until - time.monotonic()))
                 if isinstance(message, JobFinished):
                     self._result = message.result
                     self._box.close()
             return self._result
+        finally:
+            self._lock.release()
+
+
+def _send(system: ActorSystem, submit: SubmitJob) -> None:
+    if not system.tell(SCHEDULER, submit):
+        raise UnreachableError(f"job {submit.job.name!r} was not submitted: no scheduler runs here")
 
 
 def _accepted(message: Message) -> JobAccepted:
@@ -89,3 +118,14 @@ def _accepted(message: Message) -> JobAccepted:
         raise JobError(message.problems)
     assert isinstance(message, MessageRejected), message
     raise JobError((Problem("", f"{message.actor} could not take the job: {message.detail}"),))
+
+
+def _withdraw(system: ActorSystem, box: ReplyBox) -> None:
+    """Cancel a job whose submission was interrupted, and wait for its end, unless it is refused."""
+    cancel = CancelJob("its submission was interrupted", submitted_by=box.address, reply_to=box.address)
+    system.tell(SCHEDULER, cancel)
+    with contextlib.suppress(TimeoutError, UnreachableError):
+        # What was sent before the cancel may have been lost by the interrupt; what it is answered is not.
+        while not isinstance(answer := box.get(END_SECONDS), JobFinished):
+            if isinstance(answer, JobCancelling) and answer.run_id is None:
+                return

@@ -16,6 +16,9 @@ from pykka._envelope import Envelope
 
 from messages.supervision import DeadlineReached
 
+_LONGEST_SLEEP = 3600.0
+"""Seconds after which a sleeper looks at its deadline anew; longer timeouts are refused by the platform."""
+
 
 class Inbox:
     """Any thread puts; only the actor's own thread gets."""
@@ -47,6 +50,7 @@ class Inbox:
                 if timeout <= 0:
                     self.deadline = None
                     return Envelope(DeadlineReached())
+                timeout = min(timeout, _LONGEST_SLEEP)
             if self._messages:
                 return self._messages.popleft()[1]
             self._sleeping = True
@@ -63,13 +67,17 @@ class Inbox:
         """How many messages wait."""
         return len(self._messages)
 
+    def oldest_put_at(self) -> float | None:
+        """Return when the oldest message was put, in `time.monotonic` seconds; None when none waits."""
+        try:
+            return self._messages[0][0]
+        except IndexError:
+            return None
+
     def oldest_age(self) -> float:
         """Return how long the oldest message has waited, in seconds; 0.0 when none does."""
-        try:
-            put_at = self._messages[0][0]
-        except IndexError:
-            return 0.0
-        return time.monotonic() - put_at
+        put_at = self.oldest_put_at()
+        return 0.0 if put_at is None else time.monotonic() - put_at
 
     def _sleep(self, timeout: float | None) -> None:
         try:

@@ -23,6 +23,10 @@ Tap: TypeAlias = Callable[[ActorName, ActorName, Message], None]
 """Called with (sender, receiver, message) for every delivery, in the sender's thread."""
 
 
+class UnreachableError(RuntimeError):
+    """Nobody takes messages at an address: its actor was never started, or the system has stopped."""
+
+
 class Router:
     """Delivers messages by name. Messages between two actors keep their order.
 
@@ -35,6 +39,8 @@ class Router:
         self._destinations: dict[ActorName, Deliver] = {}
         self._taps: tuple[Tap, ...] = ()
         self._client_numbers = itertools.count(1)
+        self._boxes: set[ReplyBox] = set()
+        self._closed = False
         self._lock = threading.Lock()
         self.dead_letters: Counter[ActorName] = Counter()
         self.on_dead_letters: Callable[[ActorName, ActorName, Sequence[Message]], None] | None = None
@@ -52,23 +58,48 @@ class Router:
         with self._lock:
             self._taps = (*self._taps, tap)
 
-    def send(self, sender: ActorName, to: ActorName, messages: list[Message]) -> None:
-        """Deliver `messages`, in order, as one mailbox entry. Never raises because `to` is gone."""
+    def send(self, sender: ActorName, to: ActorName, messages: list[Message]) -> bool:
+        """Deliver `messages`, in order, as one mailbox entry; return whether anybody took them.
+
+        Never raises because `to` is gone: then they are dead letters.
+        """
         if self._serialize:
             messages = [codec.unpack(codec.pack(message)) for message in messages]
         for tap in self._taps:
             for message in messages:
                 tap(sender, to, message)
         deliver = self._destinations.get(to)
-        if deliver is None or not deliver(messages):
-            with self._lock:
-                self.dead_letters[to] += len(messages)
-            if self.on_dead_letters is not None:
-                self.on_dead_letters(sender, to, messages)
+        if deliver is not None and deliver(messages):
+            return True
+        with self._lock:
+            self.dead_letters[to] += len(messages)
+        if self.on_dead_letters is not None:
+            self.on_dead_letters(sender, to, messages)
+        return False
 
     def open_reply_box(self) -> ReplyBox:
         """Return a new address for a client outside the actors."""
-        return ReplyBox(self, f"client-{next(self._client_numbers)}")
+        box = ReplyBox(self, f"client-{next(self._client_numbers)}")
+        with self._lock:
+            self._boxes.add(box)
+            closed = self._closed
+        if closed:
+            box.end()
+        return box
+
+    def forget_reply_box(self, box: ReplyBox) -> None:
+        """Make what is still sent to `box` dead letters."""
+        self.unregister(box.address)
+        with self._lock:
+            self._boxes.discard(box)
+
+    def close(self) -> None:
+        """Say that no actor answers any more: clients do not wait for ever. Harmless a second time."""
+        with self._lock:
+            self._closed = True
+            boxes = list(self._boxes)
+        for box in boxes:
+            box.end()
 
 
 class ReplyBox:
@@ -77,7 +108,7 @@ class ReplyBox:
     def __init__(self, router: Router, address: ActorName) -> None:
         self._router = router
         self.address = address
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         router.register(address, self._deliver)
 
     def __enter__(self) -> Self:
@@ -96,12 +127,21 @@ class ReplyBox:
 
         Raises:
             TimeoutError: none came within `timeout` seconds.
+            UnreachableError: none will come: the system has stopped.
         """
         try:
-            return self._messages.get(timeout=timeout)
+            message = self._messages.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError(f"no message for {self.address} within {timeout} s") from None
+        if message is None:
+            self.end()  # whoever asks next is to hear it too
+            raise UnreachableError(f"no message will come for {self.address}: the actor system has stopped")
+        return message
+
+    def end(self) -> None:
+        """Let `get` raise once everything that has come was read."""
+        self._messages.put(None)
 
     def close(self) -> None:
         """Give the address up; what is still sent to it is a dead letter."""
-        self._router.unregister(self.address)
+        self._router.forget_reply_box(self)

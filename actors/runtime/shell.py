@@ -1,13 +1,16 @@
 """The one Pykka actor class: feeds a core from its mailbox, sends what the core returned, logs.
 
 Runs in the actor's own thread, except `__init__`. A handler that raises does not end the actor: Pykka
-would stop it, and whoever waits for its answer would wait for ever. The message is dropped, answered
-with `MessageRejected` where it can be, logged, and the scheduler is told, which ends the job.
+would stop it (on a `SystemExit`, every actor of the process), and whoever waits for its answer would wait
+for ever. The message is dropped, answered with `MessageRejected` where it can be, logged, and the
+scheduler is told, which ends the job.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pykka
@@ -45,6 +48,7 @@ class ActorShell(pykka.ThreadingActor):
         self._outgoing: dict[ActorName, list[Message]] = {}
         self._held = 0
         self._handled = 0
+        self._idle_fails = False
         self._entries: list[LogEntry] = []
         self.log = actor_logger(name, now=clock.now, keep=self._entries.append)
 
@@ -69,7 +73,10 @@ class ActorShell(pykka.ThreadingActor):
         """Send what was held back, and let the core go of what it holds."""
         self.log.debug("actor_stopped", handled=self._handled, mailbox_depth=self.inbox.depth)
         self._settle()
-        self.send(self.core.close(now=self.clock.now()))
+        try:
+            self.send(self.core.close(now=self.clock.now()))
+        except BaseException as error:  # noqa: BLE001 - what is held back must still be sent
+            self._contain("close", error)
         self._flush()
 
     def on_receive(self, message: Any) -> None:
@@ -87,33 +94,41 @@ class ActorShell(pykka.ThreadingActor):
 
     def _take(self, message: Message) -> None:
         self._handled += 1
-        if type(message) in self.core.accepts:
-            try:
+        try:
+            if type(message) in self.core.accepts:
                 self.send(self.core.handle(message, now=self.clock.now()))
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises, the actor lives
-                self._contain(message, error)
-        elif isinstance(message, GetSnapshot):
-            self._answer_snapshot(message)
-        elif not isinstance(message, DeadlineReached):
-            self._reject(message, "unknown_message", f"{self.name} does not handle {type(message).__name__}")
+            elif isinstance(message, GetSnapshot):
+                self._answer_snapshot(message)
+            elif not isinstance(message, DeadlineReached):
+                kind = type(message).__name__
+                self._reject(message, "unknown_message", f"{self.name} does not handle {kind}")
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, the actor lives
+            self._reject(message, "handler_error", self._contain(type(message).__name__, error))
 
     def _settle(self) -> None:
+        deadline = None
         try:
             self.send(self.core.idle(now=self.clock.now()))
             deadline = self.core.next_deadline()
-        except Exception as error:  # noqa: BLE001 - as above
-            self._contain(DeadlineReached(), error)
-            deadline = None
+        except BaseException as error:  # noqa: BLE001 - as above
+            # Told once: the scheduler would else be told after each message that tells it.
+            if not self._idle_fails:
+                self._idle_fails = True
+                self._contain("idle", error)
+        else:
+            self._idle_fails = False
         self.inbox.deadline = None if deadline is None else self.clock.to_monotonic(deadline)
         self._flush()
 
-    def _contain(self, message: Message, error: Exception) -> None:
+    def _contain(self, step: str, error: BaseException) -> str:
+        """Log that a step raised, tell the scheduler, and return the exception's type and place."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
         found = f"{type(error).__name__} at {place}"
-        self.log.error("handler_failed", message_type=type(message).__name__, error=found)
-        self._reject(message, "handler_error", found)
-        self.send([Outgoing(SCHEDULER, HandlerFailed(self.name, type(message).__name__, found))])
+        self.log.error("handler_failed", message_type=step, error=found)
+        if step != HandlerFailed.__name__:  # the scheduler failed on being told: telling it again is no use
+            self.send([Outgoing(SCHEDULER, HandlerFailed(self.name, step, found))])
+        return found
 
     def _reject(self, message: Message, reason: str, detail: str) -> None:
         kind = type(message).__name__
@@ -151,12 +166,17 @@ class ActorShell(pykka.ThreadingActor):
             self._held += 1
 
     def _flush(self) -> None:
+        self._send_held()
+        if self._outgoing:  # something could not be sent, and that has to be said
+            self._send_held()
+
+    def _send_held(self) -> None:
         # Telemetry first: an event must reach it before anything that another actor does because of
         # the messages sent with it. That makes the order of its streams causal.
         if self._entries:
             entries, self._entries[:] = RecordLog(self._entries.copy()), []
             if RecordLog in self.core.accepts:  # telemetry's own lines need no message
-                self.core.handle(entries, now=self.clock.now())
+                self._try("RecordLog", lambda: self.core.handle(entries, now=self.clock.now()))
             else:
                 self._outgoing.setdefault(TELEMETRY, []).append(entries)
         if not self._outgoing:
@@ -164,6 +184,13 @@ class ActorShell(pykka.ThreadingActor):
         outgoing, self._outgoing, self._held = self._outgoing, {}, 0
         facts = outgoing.pop(TELEMETRY, None)
         if facts:
-            self._router.send(self.name, TELEMETRY, facts)
+            self._try("send", lambda: self._router.send(self.name, TELEMETRY, facts))
         for to, messages in outgoing.items():
-            self._router.send(self.name, to, messages)
+            self._try("send", partial(self._router.send, self.name, to, messages))
+
+    def _try(self, step: str, action: Callable[[], object]) -> None:
+        """Do what may fail for reasons of its own: a message that cannot be encoded, a tap that raises."""
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - one message must not take the others with it
+            self._contain(step, error)

@@ -7,6 +7,7 @@ wait for the answer.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -20,10 +21,10 @@ import msgspec
 import pykka
 
 from actors.runtime.clock import RunClock
-from actors.runtime.handle import JobHandle
+from actors.runtime.handle import END_SECONDS, JobHandle
 from actors.runtime.inbox import Inbox
 from actors.runtime.parts import start_actor
-from actors.runtime.router import ReplyBox, Router
+from actors.runtime.router import ReplyBox, Router, UnreachableError
 from actors.runtime.shell import ActorShell
 from actors.runtime.watchdog import Watchdog
 from messages._base import ACTOR_NAMES, SCHEDULER, TELEMETRY, ActorName, Message, Query
@@ -87,14 +88,13 @@ class ActorSystem:
                 path = None if log is None else Path(log)
                 ref = start_actor(name, system.router, system.clock, log=path, observing=observing)
                 system._refs[name] = ref
+            inboxes = {name: _inbox_of(ref) for name, ref in system._refs.items()}
+            watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)
+            watchdog.start()
+            system._watchdog = watchdog
         except BaseException:
             system.stop()
             raise
-        inboxes = {
-            name: inbox for name, ref in system._refs.items() if isinstance(inbox := ref.actor_inbox, Inbox)
-        }
-        system._watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)
-        system._watchdog.start()
         _running.add(system)
         return system
 
@@ -126,6 +126,7 @@ class ActorSystem:
 
         Raises:
             JobError: the job was refused; `problems` holds everything that has to be mended.
+            UnreachableError: the system has stopped.
         """
         submit = SubmitJob(job, _text(out), _text(log))
         return JobHandle.submit(self, submit)
@@ -146,23 +147,27 @@ class ActorSystem:
             return handle.result()
         except BaseException:
             handle.cancel()
-            handle.result(timeout=_STOP_SECONDS * 4)
+            with contextlib.suppress(TimeoutError, UnreachableError):  # what was raised matters more
+                handle.result(timeout=END_SECONDS)
             raise
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def tell(self, actor: ActorName, message: Message) -> None:
-        """Send `message` to an actor and return at once."""
-        self.router.send(_CLIENT, actor, [message])
+    def tell(self, actor: ActorName, message: Message) -> bool:
+        """Send `message` to an actor and return at once: whether there is somebody to take it."""
+        return self.router.send(_CLIENT, actor, [message])
 
     def ask(self, actor: ActorName, query: Query, *, timeout: float = 5.0) -> Message:
         """Send `query` to an actor and return its answer.
 
         Raises:
             TimeoutError: no answer came within `timeout` seconds.
+            UnreachableError: nobody of that name runs here, or the system has stopped.
         """
         with self.reply_box() as box:
-            self.tell(actor, msgspec.structs.replace(query, reply_to=box.address))
+            if not self.tell(actor, msgspec.structs.replace(query, reply_to=box.address)):
+                running = ", ".join(self._refs) or "none: the system has stopped"
+                raise UnreachableError(f"no actor {actor!r} runs here; there is {running}")
             return box.get(timeout)
 
     def snapshot(self, actor: ActorName, *, timeout: float = 5.0) -> ActorSnapshot:
@@ -189,6 +194,7 @@ class ActorSystem:
                 ref = self._refs.pop(name, None)
                 if ref is not None:
                     self._stop_actor(name, ref)
+            self.router.close()
             _running.discard(self)
 
     def _end_job(self) -> None:
@@ -210,6 +216,7 @@ class ActorSystem:
     def _stop_actor(self, name: ActorName, ref: pykka.ActorRef[ActorShell]) -> None:
         try:
             ref.stop(block=True, timeout=_STOP_SECONDS)
+            _join(_inbox_of(ref).reader)
         except pykka.Timeout:
             _logger.warning(
                 "actor %s did not stop within %s s: its thread is left behind", name, _STOP_SECONDS
@@ -232,6 +239,19 @@ class ActorSystem:
         if TELEMETRY in self._refs:
             entry = LogEntry(self.clock.now(), _CLIENT, level, event, fields)
             self.router.send(_CLIENT, TELEMETRY, [RecordLog([entry])])
+
+
+def _inbox_of(ref: pykka.ActorRef[ActorShell]) -> Inbox:
+    inbox = ref.actor_inbox
+    assert isinstance(inbox, Inbox)
+    return inbox
+
+
+def _join(thread_id: int) -> None:
+    """Wait for the end of an actor's thread: Pykka says that the actor has stopped a moment before that."""
+    for thread in threading.enumerate():
+        if thread.ident == thread_id and thread is not threading.current_thread():
+            thread.join(_STOP_SECONDS)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:

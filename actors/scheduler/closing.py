@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from actors.scheduler.run import JobRun
-from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TELEMETRY, WORKER, Outgoing
+from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TELEMETRY, WORKER, ActorName, Outgoing
 from messages.request_admission import RegisterRequestResources
 from messages.scheduler import JobResult, JobStatus, ModelUsage
 from messages.storage import CloseRun, RunClosed
@@ -31,6 +31,8 @@ class Closing:
         self._capacity_plan: dict[str, Any] | None = None
         self._result: JobResult | None = None
         self._overdue = overdue
+        self._problem = ""
+        self._awaited: Outgoing | None = None
         self._steps = [
             self._release,
             self._settle_requests,
@@ -46,7 +48,19 @@ class Closing:
 
     def next_step(self, now: float) -> list[Outgoing]:
         """Return what to send next; empty when the run is closed."""
-        return self._steps.pop(0)(now) if self._steps else []
+        outgoing = self._steps.pop(0)(now) if self._steps else []
+        self._awaited = outgoing[-1] if outgoing else None
+        return outgoing
+
+    def awaits(self, actor: ActorName, message_type: str) -> bool:
+        """Return whether the step under way is this message's."""
+        awaited = self._awaited
+        return awaited is not None and (awaited.to, type(awaited.message).__name__) == (actor, message_type)
+
+    def pass_over(self, reason: str) -> None:
+        """Note why the step under way has failed; a run that storage cannot close has failed itself."""
+        if self.awaits(STORAGE, CloseRun.__name__):
+            self._problem = reason
 
     def note(self, message: Any) -> None:
         """Keep what a step answered."""
@@ -97,6 +111,8 @@ class Closing:
         error = run.first_error
         if self._overdue:
             error = f"{error or 'stopped'}; {run.leased} task leases were not returned in time"
+        if self._problem:
+            error = f"{error}; then {self._problem}" if error else self._problem
         return JobResult(
             run_id=self.run_id,
             job_name=run.plan.job_name,
@@ -112,7 +128,7 @@ class Closing:
         )
 
     def _status(self, dropped: int) -> JobStatus:
-        if self._overdue:
+        if self._overdue or self._problem:
             return "failed"
         if self._run.stop_status is not None:
             return self._run.stop_status

@@ -13,7 +13,7 @@ from typing import Any
 from actors.scheduler.closing import Closing
 from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
-from messages._base import TELEMETRY, WORKER, Message, Outgoing
+from messages._base import STORAGE, TELEMETRY, WORKER, Message, Outgoing
 from messages.describe import describe_run
 from messages.job import Problem
 from messages.request_admission import RequestResourcesRegistered
@@ -30,6 +30,7 @@ from messages.scheduler import (
     SubmitJob,
 )
 from messages.storage import (
+    CloseRun,
     FilesInspected,
     RowGroupLoaded,
     RowGroupStored,
@@ -235,8 +236,7 @@ class SchedulerCore:
         if isinstance(message, RunRefused):
             close_log = Outgoing(TELEMETRY, CloseRunLog(submission.run_id))
             return [*self._reject(submission, message.problems), close_log]
-        problem = Problem("", f"the log cannot be written: {message.reason}", "give another --log")
-        return self._reject(submission, (problem,))
+        return self._reject(submission, (submission.log_problem(message.reason),))
 
     def _reject(self, submission: Submission, problems: tuple[Problem, ...]) -> list[Outgoing]:
         if isinstance(submission.message, CheckJob):
@@ -290,11 +290,14 @@ class SchedulerCore:
 
     def _cancel(self, message: CancelJob, now: float) -> list[Outgoing]:
         run, submission = self._run, self._submission
+        if submission is not None and message.submitted_by not in ("", submission.message.reply_to):
+            return _answer(message.reply_to, JobCancelling(None))
         if run is not None:
             answer = _answer(message.reply_to, JobCancelling(run.plan.run_id))
             return answer + self._stop("cancelled", message.reason, now)
         if submission is not None:
-            submission.cancel_reason = message.reason
+            if submission.cancel_reason is None:
+                submission.cancel_reason = message.reason
             return _answer(message.reply_to, JobCancelling(submission.run_id))
         return _answer(message.reply_to, JobCancelling(None))
 
@@ -304,17 +307,22 @@ class SchedulerCore:
             return []
         if message.row_group is not None:
             run.row_groups.store_failed(message.row_group)
+        elif self._closing is not None and self._closing.awaits(STORAGE, CloseRun.__name__):
+            return self._pass_over(self._closing, str(message.problem), now)
         return self._stop("failed", str(message.problem), now)
 
     def _handler_failed(self, message: HandlerFailed, now: float) -> list[Outgoing]:
         reason = f"actor {message.actor} failed on {message.message_type}: {message.error}"
-        if self._closing is not None:
-            return self._close_advance(self._closing, now)
+        closing = self._closing
+        if closing is not None:
+            awaited = closing.awaits(message.actor, message.message_type)
+            return self._pass_over(closing, reason, now) if awaited else []
         if self._run is not None:
             return self._stop("failed", reason, now)
         if self._submission is not None:
             problem = Problem("", reason, "this is a defect of leasehold: please report it with the log")
-            return self._reject(self._submission, (problem,))
+            undo = self._submission.withdraw(reason)
+            return self._reject(self._submission, (problem,)) + undo
         return []
 
     def _stop(self, status: JobStatus, reason: str, now: float) -> list[Outgoing]:
@@ -341,6 +349,10 @@ class SchedulerCore:
         if closing is None or message.run_id != closing.run_id:
             return []
         closing.note(message)
+        return self._close_advance(closing, now)
+
+    def _pass_over(self, closing: Closing, reason: str, now: float) -> list[Outgoing]:
+        closing.pass_over(reason)
         return self._close_advance(closing, now)
 
     def _close_advance(self, closing: Closing, now: float) -> list[Outgoing]:

@@ -4,16 +4,16 @@ Owns the queue and a copy of task admission's view. Between two views availabili
 only the scheduler asks for leases, workers only return them. So what is selected against the copy is
 at worst too careful. One request is under way at a time; everything eligible goes into it.
 
-A group that the policy refuses is parked and not looked at on every pass. The policy's answer about it
-can change when one of the group's own leases comes back, or when no peer presses any more.
+A group that the policy refuses is parked and not judged on every pass: see `parking`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from actors.scheduler.fair_queue import FairTaskQueue
+from actors.scheduler.parking import Parking
 from messages.task_admission import (
     TaskAdmissionBlockSummary,
     TaskAdmissionDenialReason,
@@ -44,8 +44,7 @@ class Dispatcher:
         self._policy = policy
         self._view = view
         self._asked: list[QueueSelection] = []
-        self._parked: dict[GroupName, _Parked] = {}
-        self._parked_lanes: dict[SchedulerResourceRequest, dict[GroupName, None]] = {}
+        self._parking = Parking(self.queue)
         self._refused: list[tuple[GroupName, TaskAdmissionPolicyDecision]] = []
 
     @property
@@ -62,13 +61,15 @@ class Dispatcher:
             return []
         queue, available = self.queue, self._view.resources_available
         selections: list[QueueSelection] = []
-        self._recheck_parked()
+        judged: set[GroupName] = set()
+        if self._parking:
+            self._look_again(judged)
         while True:
             selection = queue.select_next(self._is_eligible, self._fits)
             if self._refused:
                 self._park_refused()
             if selection is None:
-                if self._recheck_parked():
+                if self._parking and self._look_again(judged):
                     continue
                 break
             queue.hold(selection)
@@ -106,14 +107,14 @@ class Dispatcher:
         _replace(view.leased_resources_by_group, update.leased_resources_by_group)
         _replace(view.running_by_group, update.running_by_group)
         _replace(view.policy_debt_by_group_resource, update.policy_debt_by_group_resource)
-        if self._parked:
+        if self._parking:
             for name in update.running_by_group:
-                self._unpark(name)
+                self._parking.unpark(name)
 
     def discard(self, task_ids: Iterable[TaskId]) -> None:
         """Remove tasks that are no longer wanted; a group that lost some is judged anew."""
         for item in self.queue.discard(task_ids):
-            self._unpark(item.group.name)
+            self._parking.unpark(item.group.name)
 
     def explain_blocked(self) -> TaskAdmissionBlockSummary:
         """Return why nothing that is queued may start right now.
@@ -124,7 +125,7 @@ class Dispatcher:
         short: dict[SchedulerResourceKey, int] = {}
         after: float | None = None
         parked_lanes: dict[SchedulerResourceRequest, int] = {}
-        for decision, request in self._parked.values():
+        for decision, request in self._parking.refusals():
             reason = decision.reason or "policy_denial"
             counts[reason] = counts.get(reason, 0) + 1
             if decision.available_after is not None:
@@ -183,57 +184,33 @@ class Dispatcher:
                 continue
             seen.add(name)
             self.queue.abort(name)
-            self._unpark(name)  # its next task is another one now
+            self._parking.unpark(name)  # its next task is another one now
             if denial.reason != "no_capacity":
                 refusal = TaskAdmissionPolicyDecision(
                     False, denial.reason, denial.available_after, diagnostics=denial.diagnostics
                 )
-                self._park(name, refusal)
+                self._parking.park(name, refusal)
 
     def _park_refused(self) -> None:
         for name, decision in self._refused:
-            self._park(name, decision)
+            self._parking.park(name, decision)
         self._refused.clear()
 
-    def _park(self, name: GroupName, decision: TaskAdmissionPolicyDecision) -> None:
-        head = self.queue.head_of(name)
-        if head is None:
-            return  # nothing of it is queued any more; when there is, it is judged anew
-        self._parked[name] = _Parked(decision, head.resource_request)
-        self._parked_lanes.setdefault(head.resource_request, {})[name] = None
-        self.queue.park(name)
+    def _look_again(self, judged: set[GroupName]) -> bool:
+        """Unpark groups that may be allowed by now, each at most once a pass; return whether any was."""
+        found = [name for name in self._parking.to_judge(self._fits, self._competing) if name not in judged]
+        for name in found:
+            self._parking.unpark(name)
+        judged.update(found)
+        return bool(found)
 
-    def _unpark(self, name: GroupName) -> None:
-        parked = self._parked.pop(name, None)
-        if parked is None:
-            return
-        lane = self._parked_lanes[parked.request]
-        del lane[name]
-        if not lane:
-            del self._parked_lanes[parked.request]
-        self.queue.unpark(name)
-
-    def _recheck_parked(self) -> bool:
-        """Judge parked groups again that peers may have stopped pressing; return whether any may go.
-
-        Pressure is the same for all groups with one vector, so one of them stands for all: the work is
-        per vector, not per group.
-        """
-        found = False
-        for request, names in list(self._parked_lanes.items()):
-            if not self._fits(request):
-                continue
-            head = self.queue.head_of(next(iter(names)))
-            if head is None or self._policy.evaluate(head, self.queue.pressure(), self._view).allowed:
-                found = True
-                for name in list(names):
-                    self._unpark(name)
-        return found
-
-
-class _Parked(NamedTuple):
-    decision: TaskAdmissionPolicyDecision
-    request: SchedulerResourceRequest
+    def _competing(self, resource: SchedulerResourceKey) -> float:
+        """Return the weight of the groups whose next task could take `resource` right now."""
+        return sum(
+            head.weight
+            for head in self.queue.pressure().heads
+            if any(key == resource for key, _ in head.request.amounts) and self._fits(head.request)
+        )
 
 
 def _replace(entries: dict[GroupName, V], update: dict[GroupName, V]) -> None:

@@ -185,6 +185,7 @@ class JobRun:
 
     def _apply(self, release: TaskLeaseRelease, now: float) -> None:
         lease, outcome = release.lease, release.outcome
+        offsets = self._offsets_at_start.pop(lease.lease_id, None) if self._offsets_at_start else None
         correlation = lease.correlation
         task = Task(
             correlation.task_column, correlation.row_group, correlation.row_index, correlation.task_type
@@ -198,7 +199,6 @@ class JobRun:
                 if task.row_index is not None and len(generator.outputs) == 1:
                     group.write_cell(generator.outputs[0], task.row_index, outcome.value)
                 else:
-                    offsets = self._offsets_at_start.pop(lease.lease_id, None)
                     group.write(generator, task, outcome.value, offsets)
                 self._progress[task.column][0] += 1
             if self._retried:
@@ -279,8 +279,8 @@ class JobRun:
 
     @property
     def finished(self) -> bool:
-        """Whether every row group is stored and every lease is back."""
-        return self.row_groups.finished and not self.leased
+        """Whether every row group is stored, every lease is back and none is on its way."""
+        return self.row_groups.finished and not (self.leased or self.dispatcher.asking)
 
     def generator_progress(self) -> dict[str, GeneratorProgress]:
         """Return tasks done, failed and in all, per generator."""

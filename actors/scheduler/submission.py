@@ -5,6 +5,7 @@ Opening goes one step at a time, so that a refusal leaves nothing behind that a 
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -13,15 +14,15 @@ from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION
 from messages.capacity import CapacityPlan
 from messages.job import Problem
 from messages.request_admission import RegisterRequestResources
-from messages.scheduler import CheckJob, SubmitJob
-from messages.storage import FilesInspected, InspectFiles, OpenRun
+from messages.scheduler import CheckJob, JobResult, SubmitJob
+from messages.storage import CloseRun, FilesInspected, InspectFiles, OpenRun
 from messages.task_admission import (
     ConfigureTaskAdmission,
     TaskAdmissionConfig,
     TaskAdmissionConfigured,
     TaskAdmissionView,
 )
-from messages.telemetry import OpenRunLog
+from messages.telemetry import CloseRunLog, OpenRunLog
 from messages.worker import JobPrepared, PrepareJob
 
 
@@ -54,10 +55,42 @@ class Submission:
         """Return the next step of opening the run; empty when all are done."""
         return [self._steps.pop(0)()] if self._steps else []
 
+    def withdraw(self, reason: str) -> list[Outgoing]:
+        """Return what closes again whatever has been opened of a run that will not begin."""
+        outgoing: list[Outgoing] = []
+        if self._open_run not in self._steps:
+            plan = self._ready().plan
+            result = JobResult(
+                run_id=self.run_id,
+                job_name=plan.job_name,
+                status="failed",
+                rows_requested=plan.rows,
+                rows_written=0,
+                rows_dropped=0,
+                rows_pending=plan.rows,
+                drop_reasons={},
+                wall_seconds=0.0,
+                first_error=reason,
+                models={},
+            )
+            outgoing.append(Outgoing(STORAGE, CloseRun(self.run_id, result)))
+        if self._open_log not in self._steps:
+            outgoing.append(Outgoing(TELEMETRY, CloseRunLog(self.run_id)))
+        return outgoing
+
     def note(self, message: Any) -> None:
         """Keep what a step answered, where it is wanted later."""
         if isinstance(message, TaskAdmissionConfigured):
             self.view = message.view
+
+    def log_problem(self, reason: str) -> Problem:
+        """Return why the run's log cannot be opened, and which option chooses another place for it."""
+        log = self.message.log if isinstance(self.message, SubmitJob) else None
+        if log is None:
+            return Problem("", reason)
+        out = self.message.out
+        inside = out is not None and PurePath(log).parent == PurePath(out)
+        return Problem("", reason, f"give another {'--out' if inside else '--log'}")
 
     def _ready(self) -> JobPrepared:
         assert self.prepared is not None

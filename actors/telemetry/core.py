@@ -194,12 +194,10 @@ class TelemetryCore:
         if message.path is not None and self._observing:
             try:
                 sink = self._open_log(message.path)
-            except FileExistsError:
-                return RunLogRefused(
-                    message.run_id, f"{message.path} exists already; choose another folder, or remove it"
-                )
             except OSError as error:
-                return RunLogRefused(message.run_id, f"{message.path} cannot be written: {error.strerror}")
+                culprit = "" if error.filename in (None, message.path) else f" ({error.filename})"
+                reason = f"the log {message.path} cannot be written: {error.strerror}{culprit}"
+                return RunLogRefused(message.run_id, reason)
             # An earlier run's failure at the same place is not this one's.
             self._logs.failures.pop(message.path, None)
             self._logs.open(message.path, sink, dict(self._next), now=now)

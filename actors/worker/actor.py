@@ -27,7 +27,8 @@ class WorkerActor(ActorShell):
         super().__init__(name, core, router, clock)
         inbox = self._loop_inbox
         executor = ModelRequestExecutor(inbox.loop, now=clock.now, attend=inbox.attend)
-        core.attach(TaskRunner(inbox.loop, executor, finished=self._finished, attend=inbox.attend))
+        self._runner = TaskRunner(inbox.loop, executor, finished=self._finished, attend=inbox.attend)
+        core.attach(self._runner)
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:
@@ -49,17 +50,25 @@ class WorkerActor(ActorShell):
         self._loop_inbox.request_turn()
 
     def on_stop(self) -> None:
-        """End what still runs on the loop, send what it returned, and close the loop."""
-        loop = self._loop_inbox.loop
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=_STOP_SECONDS))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        """End what still runs, send every token that was held, and close the loop."""
+        inbox, runner = self._loop_inbox, self._runner
+        runner.cancel_all()
+        inbox.run(_ended(asyncio.all_tasks(inbox.loop)), _STOP_SECONDS)
+        runner.return_overdue()
+        runner.release("")
+        inbox.run(runner.closed(), _STOP_SECONDS)
+        inbox.run(inbox.loop.shutdown_asyncgens(), _STOP_SECONDS)
         super().on_stop()
         asyncio.set_event_loop(None)
-        loop.close()
+        inbox.loop.close()
 
     def _finished(self, lease_id: int, outcome: TaskOutcome) -> None:
         self.core.finished(lease_id, outcome, now=self.clock.now())
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks, users' own among them, and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -35,15 +35,18 @@ class CoroutineRunners(Generic[Item]):
     def add(self, item: Item) -> None:
         """Run an item's cell as soon as the loop turns."""
         self._items.append(item)
-        if not self._hiring:
-            self._hiring = True
-            self._loop.call_soon(self._hire)
+        self._hire_soon()
 
     def take_waiting(self) -> list[Item]:
         """Remove and return the items that have not begun."""
         waiting = list(self._items)
         self._items.clear()
         return waiting
+
+    def _hire_soon(self) -> None:
+        if not self._hiring:
+            self._hiring = True
+            self._loop.call_soon(self._hire)
 
     def _hire(self) -> None:
         """Start a runner if there is work left, and look again once it waits for the first time."""
@@ -61,6 +64,9 @@ class CoroutineRunners(Generic[Item]):
         assert task is not None
         while items:
             await in_context(cell(items.popleft(), task), fresh())
+            if task.cancelling():  # a cancel may still be due, and must not hit the next cell
+                self._hire_soon()
+                return
 
 
 @types.coroutine

@@ -38,19 +38,25 @@ def timed_out(seconds: float) -> TaskOutcome:
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as one bounded line, whatever its own text does."""
+    """Return an exception as one bounded text that can be encoded, whatever its own text does."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
+    except BaseException:  # noqa: BLE001 - a user's exception may fail to describe itself, by any means
         text = "(its text cannot be made)"
-    return f"{type(error).__name__}: {text}"[:_TEXT_LIMIT] if text else type(error).__name__
+    found = f"{type(error).__name__}: {text}"[:_TEXT_LIMIT] if text else type(error).__name__
+    return found if found.isascii() else found.encode(errors="backslashreplace").decode()[:_TEXT_LIMIT]
 
 
 def _chain(error: BaseException) -> list[BaseException]:
     """Return what led to `error`, nearest first, at most ten."""
     found: list[BaseException] = []
-    cause = error.__cause__ or error.__context__
-    while cause is not None and cause not in found and len(found) < 10:
+    cause = _cause(error)
+    # By identity: a user's exception may raise on being compared, or asked whether it is true.
+    while cause is not None and all(cause is not known for known in found) and len(found) < 10:
         found.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = _cause(cause)
     return found
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__context__ if error.__cause__ is None else error.__cause__

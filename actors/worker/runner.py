@@ -102,13 +102,20 @@ class TaskRunner:
         for start in (*self._inline, *self._runners.take_waiting()):
             self._finished(start.lease.lease_id, cancelled)
         self._inline.clear()
-        for lease_id, timer in list(self._on_threads.items()):
+        # The youngest first: a thread that is given up makes room for what still waits behind it.
+        for lease_id, timer in reversed(list(self._on_threads.items())):
             self._give_up_thread(lease_id, timer, cancelled)
         self._cancelled.update(self._running)
         for task in self._running.values():
             task.cancel()
         if self._running:
-            self._loop.call_later(_CANCEL_GRACE_SECONDS, self._return_overdue)
+            self._loop.call_later(_CANCEL_GRACE_SECONDS, self.return_overdue)
+        self._attend()
+
+    def return_overdue(self) -> None:
+        """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
+        for lease_id in self._cancelled:
+            self._finished(lease_id, TaskOutcome("cancelled"))
         self._attend()
 
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
@@ -121,6 +128,11 @@ class TaskRunner:
             self._pool.close()
             self._pool = None
         return self._executor.usage()
+
+    async def closed(self) -> None:
+        """Return when the provider clients of the last job are closed."""
+        if self._closing is not None:
+            await self._closing
 
     def decided(self, message: RequestLeaseGranted | RequestLeaseDenied) -> None:
         """Hand request admission's answer to the attempt that asked."""
@@ -168,21 +180,18 @@ class TaskRunner:
             if generator.timeout_seconds is None:
                 outcome = TaskOutcome("success", await work)
             else:
-                outcome = await self._within(generator.timeout_seconds, work)
-        except GeneratorExit:
-            raise
+                outcome = await self._within(generator.timeout_seconds, work, lease_id)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
             cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
-        while task.cancelling():  # the task goes on with other cells
-            task.uncancel()
         del self._running[lease_id]
         self._cancelled.discard(lease_id)
         self._finished(lease_id, outcome)
         self._attend()
 
-    async def _within(self, seconds: float, work: Coroutine[Any, Any, Any]) -> TaskOutcome:
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
         limit = asyncio.timeout(seconds)
+        overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
                 return TaskOutcome("success", await work)
@@ -190,11 +199,12 @@ class TaskRunner:
             if limit.expired():
                 return timed_out(seconds)
             raise
+        finally:
+            overdue.cancel()
 
-    def _return_overdue(self) -> None:
-        """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
-        for lease_id in self._cancelled:
-            self._finished(lease_id, TaskOutcome("cancelled"))
+    def _overran(self, lease_id: int, seconds: float) -> None:
+        """Return the token of a coroutine that did not end at its timeout: it is left to itself."""
+        self._finished(lease_id, timed_out(seconds))
         self._attend()
 
     # -- threads ---------------------------------------------------------------------------------------
@@ -207,7 +217,10 @@ class TaskRunner:
                 generator.timeout_seconds, self._thread_timed_out, lease_id, generator.timeout_seconds
             )
         self._on_threads[lease_id] = timer
-        self._pool.submit(lease_id, partial(generator.run, start))
+        try:
+            self._pool.submit(lease_id, partial(generator.run, start))
+        except RuntimeError:  # no thread to be had
+            self._give_up_thread(lease_id, timer, TaskOutcome("worker_spawn_failed"))
 
     def _thread_done(self, lease_id: int, value: Any, error: BaseException | None) -> None:
         """Called on the pool's threads: the loop takes the results, many at a time when they pile up."""

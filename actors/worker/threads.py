@@ -7,6 +7,7 @@ a function that blocks for ever does not hold the process open.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -22,11 +23,11 @@ class ThreadPool:
     def __init__(self, size: int, done: Done) -> None:
         self._size = size
         self._done = done
-        self._work: queue.SimpleQueue[tuple[int, Call] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: dict[int, _Thread] = {}
         self._threads: set[_Thread] = set()
-        self._queued = 0
+        self._queued: dict[int, Call] = {}
         self.abandoned = 0
 
     @property
@@ -35,17 +36,27 @@ class ThreadPool:
         return len(self._running)
 
     def submit(self, key: int, call: Call) -> None:
-        """Run `call` as soon as a thread is free."""
+        """Run `call` as soon as a thread is free. A key stands for one call at a time.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+        """
         with self._lock:
-            self._queued += 1
-            grow = len(self._threads) < min(self._size, len(self._running) + self._queued)
-            if grow:
-                self._add_thread()
-        self._work.put((key, call))
+            self._queued[key] = call
+            grow = len(self._threads) < min(self._size, len(self._running) + len(self._queued))
+            try:
+                if grow:
+                    self._add_thread()
+            except RuntimeError:
+                if not self._threads:
+                    del self._queued[key]
+                    raise
+        self._work.put(key)
 
     def abandon(self, key: int) -> None:
-        """Give up on a call: its thread, if it has one, is replaced."""
+        """Give up on a call: if it has not begun it never does; if it has, its thread is replaced."""
         with self._lock:
+            self._queued.pop(key, None)
             thread = self._running.pop(key, None)
             if thread is None:
                 return
@@ -53,7 +64,8 @@ class ThreadPool:
             self._threads.discard(thread)
             self.abandoned += 1
             if self._queued:
-                self._add_thread()
+                with contextlib.suppress(RuntimeError):  # the next `submit` tries again
+                    self._add_thread()
 
     def close(self) -> None:
         """Let idle threads end; busy ones end when their call does."""
@@ -64,17 +76,18 @@ class ThreadPool:
 
     def _add_thread(self) -> None:
         thread = _Thread(self)
-        self._threads.add(thread)
         thread.start()
+        self._threads.add(thread)
 
     def take(self, thread: _Thread) -> tuple[int, Call] | None:
         """Wait for work; called by the pool's threads."""
-        work = self._work.get()
-        if work is not None:
+        while (key := self._work.get()) is not None:
             with self._lock:
-                self._queued -= 1
-                self._running[work[0]] = thread
-        return work
+                call = self._queued.pop(key, None)
+                if call is not None:  # not given up meanwhile
+                    self._running[key] = thread
+                    return key, call
+        return None
 
     def finish(self, thread: _Thread, key: int, value: Any, error: BaseException | None) -> bool:
         """Report a call's end; return whether the thread goes on."""

@@ -1,6 +1,6 @@
 """anyio.CapacityLimiter with a task group.
 
-Its own best way: a task group per row group, as many tasks as rows, each under the limiter as its own
+Its own best way: a task group for as many tasks as may run at once, each under the limiter as its own
 borrower, results put in their place in a list made beforehand.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import anyio
 
-from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, hash_values, noop
+from bench.noop_jobs import CAPACITY, hash_values, noop
 from bench.results import Run
 from bench.stopwatch import Stopwatch
 
@@ -28,8 +28,8 @@ async def _task_group(tasks: int) -> tuple[list[int], int]:
         async with limiter:
             values[place] = await noop()
 
-    for first in range(0, tasks, ROW_GROUP_TASKS):
+    for first in range(0, tasks, CAPACITY):
         async with anyio.create_task_group() as group:
-            for place in range(first, min(first + ROW_GROUP_TASKS, tasks)):
+            for place in range(first, min(first + CAPACITY, tasks)):
                 group.start_soon(one, place)
     return values, limiter.borrowed_tokens

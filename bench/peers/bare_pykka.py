@@ -82,6 +82,8 @@ class _Scheduler(_Mover):
         self._tasks = tasks
         self._asked = 0
         self._done = 0
+        self._admission: Ref
+        self._worker: Ref
 
     def on_receive(self, message: Any) -> int | None:
         match message:
@@ -188,7 +190,8 @@ def run_pipeline(tasks: int, tokens: Tokens, *, events: bool) -> Run:
             scheduler.tell(Begin(admission, worker))
             if not ended.wait(_PATIENCE_SECONDS):
                 raise BenchError("the bare pipeline came to a stop")
-        done, left = scheduler.ask(Count()), admission.ask(Count())
+        done: Any = scheduler.ask(Count())
+        left: Any = admission.ask(Count())
         for ref in (worker, admission, scheduler, telemetry):
             if ref is not None:
                 ref.stop()

@@ -1,9 +1,10 @@
 """data-designer's two admission controllers alone, called as its scheduler and executor call them.
 
-Task admission, its own best way: everything is enqueued in one call; then, as its dispatch loop does,
-select, acquire and commit until capacity is full, and release all that is out. No events, no observed
-maxima, no worker tasks, no loop: only the cycle. Groups and resources are those of Leasehold's side:
-a group may hold all the capacity alone, and each task takes one `submission` and one `llm_wait`.
+Task admission, its own best way: everything is enqueued in one call; then select, acquire and commit
+as its dispatch loop does, and release at once. Filling the capacity first, as happens in a run, costs it
+more, because each view it builds then has more leases to tell of. No events, no observed maxima, no
+worker tasks, no loop: only the cycle. Groups and resources are those of Leasehold's side: a group may
+hold all the capacity alone, and each task takes one `submission` and one `llm_wait`.
 
 Request admission: `try_acquire` and `release` of the adaptive controller without an event sink, on one
 thread, a batch of leases out at a time.
@@ -74,22 +75,21 @@ def run_task_admission(tasks: int, *, groups: int, policy: Literal["strict", "bo
         queue.enqueue(items)
         released = 0
         while queue.has_queued_tasks:
-            for lease in _dispatch(queue, controller):
-                released += controller.release(lease).released
+            released += controller.release(_admit(queue, controller)).released
     left = sum(controller.view().leased_resources.values())
     if released != len(items):
         raise BenchError(f"data-designer released {released} of {len(items)} leases")
     return Run(released, watch.wall_seconds, watch.cpu_seconds, left)
 
 
-def _dispatch(queue: FairTaskQueue, controller: TaskAdmissionController) -> list[TaskAdmissionLease]:
-    leases: list[TaskAdmissionLease] = []
-    while (selection := queue.select_next(controller.is_eligible)) is not None:
-        lease = controller.try_acquire(selection.item, selection.queue_view)
-        if not isinstance(lease, TaskAdmissionLease) or queue.commit(selection) is None:
-            raise BenchError("data-designer refused what it had selected")
-        leases.append(lease)
-    return leases
+def _admit(queue: FairTaskQueue, controller: TaskAdmissionController) -> TaskAdmissionLease:
+    selection = queue.select_next(controller.is_eligible)
+    if selection is None:
+        raise BenchError("data-designer found nothing eligible with all its capacity free")
+    lease = controller.try_acquire(selection.item, selection.queue_view)
+    if not isinstance(lease, TaskAdmissionLease) or queue.commit(selection) is None:
+        raise BenchError("data-designer refused what it had selected")
+    return lease
 
 
 def run_request_admission(tasks: int) -> Run:

@@ -1,27 +1,28 @@
 """asyncio.Semaphore with gather: what people write first.
 
-Its own best way: one coroutine per task around the same no-op function, gathered a row group at a time
-(all at once is slower and keeps every task in memory), under one semaphore. No leases, no events, no
-fairness, no retries: the cost of calling a coroutine under a limit.
+Its own best way: one coroutine per task around the same no-op function, under one semaphore, gathered
+as many at a time as may run at once; larger gathers are slower. `at_once` gathers everything in one
+call instead, as it is mostly written. No leases, no events, no fairness, no retries: the cost of calling
+a coroutine under a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, hash_values, noop
+from bench.noop_jobs import CAPACITY, hash_values, noop
 from bench.results import Run
 from bench.stopwatch import Stopwatch
 
 
-def run_gather(tasks: int) -> Run:
+def run_gather(tasks: int, *, at_once: bool = False) -> Run:
     """Run `tasks` no-op coroutines and keep their values."""
     with Stopwatch() as watch:
-        values, left = asyncio.run(_gather(tasks))
+        values, left = asyncio.run(_gather(tasks, tasks if at_once else CAPACITY))
     return Run(len(values), watch.wall_seconds, watch.cpu_seconds, left, hash_values(values))
 
 
-async def _gather(tasks: int) -> tuple[list[int], int]:
+async def _gather(tasks: int, chunk: int) -> tuple[list[int], int]:
     semaphore = asyncio.Semaphore(CAPACITY)
 
     async def one() -> int:
@@ -29,8 +30,8 @@ async def _gather(tasks: int) -> tuple[list[int], int]:
             return await noop()
 
     values: list[int] = []
-    for first in range(0, tasks, ROW_GROUP_TASKS):
-        size = min(ROW_GROUP_TASKS, tasks - first)
+    for first in range(0, tasks, chunk):
+        size = min(chunk, tasks - first)
         values += await asyncio.gather(*[one() for _ in range(size)])
     return values, int(semaphore.locked())
 

@@ -8,17 +8,17 @@ from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.scenarios.end_to_end import FULL_LOG, INPUTS, TELEMETRY_OFF
 
 
-def _pipeline(name: str, tokens: Tokens, *, events: bool) -> Side:
+def _pipeline(name: str, tokens: Tokens, *, events: bool, share: float) -> Side:
     def run(tasks: int) -> Run:
         return run_pipeline(tasks, tokens, events=events)
 
-    return Side(f"bare Pykka, {name}, {'7 events' if events else 'no events'}", run)
+    return Side(f"bare Pykka, {name}, {'7 events' if events else 'no events'}", run, share)
 
 
-_OWN_EVENTS = _pipeline("own tokens", OwnTokens(), events=True)
-_OWN = _pipeline("own tokens", OwnTokens(), events=False)
-_THIN_EVENTS = _pipeline("thin tokens", ThinTokens(), events=True)
-_THIN = _pipeline("thin tokens", ThinTokens(), events=False)
+_OWN_EVENTS = _pipeline("own tokens", OwnTokens(), events=True, share=2.0)
+_OWN = _pipeline("own tokens", OwnTokens(), events=False, share=10.0)
+_THIN_EVENTS = _pipeline("thin tokens", ThinTokens(), events=True, share=5.0)
+_THIN = _pipeline("thin tokens", ThinTokens(), events=False, share=20.0)
 
 SCENARIO = Scenario(
     id="P6",

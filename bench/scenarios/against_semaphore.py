@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from bench.peers import lazily
 from bench.peers.semaphore import run_gather
-from bench.results import Bar, Figure, Scenario, Side
-from bench.scenarios.end_to_end import FULL_LOG, INPUTS
+from bench.results import Bar, Figure, Run, Scenario, Side
+from bench.scenarios.end_to_end import FULL_LOG, INPUTS, TELEMETRY_OFF
 
 _SEMAPHORE = Side("asyncio.Semaphore + gather", run_gather)
+
+
+def _at_once(tasks: int) -> Run:
+    return run_gather(tasks, at_once=True)
+
+
+_AT_ONCE = Side("asyncio.Semaphore + one gather", _at_once)
 _AIOMETER = Side("aiometer", lazily("aiometer_peer", "run_all"), share=0.5, requires="aiometer")
 _ANYIO = Side(
     "anyio.CapacityLimiter", lazily("anyio_limiter", "run_task_group"), share=0.25, requires="anyio"
@@ -17,7 +24,7 @@ SCENARIO = Scenario(
     id="P5",
     name="against-semaphore",
     question="What does a task cost under leases and with a full log, over one under a bare semaphore?",
-    sides=(FULL_LOG, _SEMAPHORE, _AIOMETER, _ANYIO),
+    sides=(FULL_LOG, _SEMAPHORE, TELEMETRY_OFF, _AT_ONCE, _AIOMETER, _ANYIO),
     figures=(
         Figure(
             "leasehold, full log, over asyncio.Semaphore",
@@ -26,6 +33,13 @@ SCENARIO = Scenario(
             _SEMAPHORE.name,
             Bar("at most", 2.0),
         ),
+        Figure(
+            "leasehold, telemetry off, over asyncio.Semaphore",
+            "ratio",
+            TELEMETRY_OFF.name,
+            _SEMAPHORE.name,
+        ),
+        Figure("leasehold, full log, over one gather of everything", "ratio", FULL_LOG.name, _AT_ONCE.name),
         Figure("leasehold, full log, over aiometer", "ratio", FULL_LOG.name, _AIOMETER.name),
         Figure("leasehold, full log, over anyio", "ratio", FULL_LOG.name, _ANYIO.name),
     ),

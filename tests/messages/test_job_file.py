@@ -142,7 +142,9 @@ def test_wrong_types_in_a_job_made_by_hand_are_problems():
         columns={"a": ExpressionColumn(template=None), "b": ChatColumn(model="m", prompt="p"), "c": 3},
         limits=Limits(threads="8"),
     )
-    assert {problem.path for problem in normalized(job)} == {
+    with pytest.raises(JobError) as refused:
+        normalized(job)
+    assert {problem.path for problem in refused.value.problems} == {
         "name",
         "rows",
         "columns.a.template",
@@ -153,4 +155,6 @@ def test_wrong_types_in_a_job_made_by_hand_are_problems():
 
 def test_a_job_made_by_hand_with_values_that_no_file_could_hold_names_the_column():
     job = Job(name="a", columns={"a": ExpressionColumn(template=object())})
-    assert [problem.path for problem in normalized(job)] == ["columns.a"]
+    with pytest.raises(JobError) as refused:
+        normalized(job)
+    assert [problem.path for problem in refused.value.problems] == ["columns.a"]

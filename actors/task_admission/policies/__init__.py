@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from actors.task_admission.policies.bounded_borrow import (
+    BoundedBorrowConfig,
+    BoundedBorrowTaskAdmissionPolicy,
+)
 from actors.task_admission.policies.strict_fair import StrictFairTaskAdmissionPolicy
 from messages.task_admission import TaskAdmissionPolicy
 
-__all__ = ["StrictFairTaskAdmissionPolicy", "policy_named"]
+__all__ = [
+    "BoundedBorrowConfig",
+    "BoundedBorrowTaskAdmissionPolicy",
+    "StrictFairTaskAdmissionPolicy",
+    "policy_named",
+]
+
+
+_POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
+    "bounded_borrow": BoundedBorrowTaskAdmissionPolicy,
+    "strict_fair": StrictFairTaskAdmissionPolicy,
+}
 
 
 def policy_named(name: str) -> TaskAdmissionPolicy:
@@ -14,4 +31,4 @@ def policy_named(name: str) -> TaskAdmissionPolicy:
     Raises:
         KeyError: there is no such policy.
     """
-    return {"strict_fair": StrictFairTaskAdmissionPolicy}[name]()
+    return _POLICIES[name]()

@@ -72,17 +72,23 @@ class BoundedBorrowTaskAdmissionPolicy:
         for resource, amount in item.resource_request.amounts:
             limit = admission_view.resource_limits[resource]
             weight = competing_weight(resource, queue_view, available)
-            share = self._share(item, limit, weight, alone=resource not in pressed)
+            most = min(item.group.admitted_limit * amount, limit)
+            share = self._share(item, amount, limit, weight, alone=resource not in pressed)
+            share = min(share, most)
             projected, debt = leased.get(resource, 0) + amount, debts.get(resource, 0)
             if resource in pressed:
                 if debt > 0:
-                    return self._denied("borrow_debt", item, resource, share, projected, debt)
+                    return self._denied("borrow_debt", item, resource, share, projected, debt, _OWN_RETURN)
                 if projected > share:
-                    return self._denied("group_cap", item, resource, share, projected, debt, limit=limit)
+                    recheck = _OWN_RETURN
+                    if projected <= most:
+                        recheck = Recheck(resource, self._weight_below(item, limit, projected))
+                    return self._denied("group_cap", item, resource, share, projected, debt, recheck)
             elif projected > share:
                 borrowed = min(amount, projected - share)
                 if debt + borrowed > self._ceiling(name, resource, limit - share):
-                    return self._denied("borrow_debt", item, resource, share, projected, debt)
+                    # The ceiling moves with the share, so nothing simpler than asking again will do.
+                    return self._denied("borrow_debt", item, resource, share, projected, debt, None)
                 borrows.append((resource, borrowed))
         return TaskAdmissionPolicyDecision(allowed=True, borrows=tuple(borrows)) if borrows else _ALLOWED
 
@@ -96,13 +102,14 @@ class BoundedBorrowTaskAdmissionPolicy:
             return _NO_DEBT
         return PolicyStateDelta(tuple((resource, -amount) for resource, amount in lease.resources.amounts))
 
-    def _share(self, item: SchedulableTask, limit: int, weight: float, *, alone: bool) -> int:
+    def _share(self, item: SchedulableTask, amount: int, limit: int, weight: float, *, alone: bool) -> int:
+        """Return the weighted part of `limit`: at least one task's worth, or two groups whose tasks take
+        more than their part could stop each other for ever (T10).
+        """
         own = item.group.weight
         total = 2 * own if alone and weight <= own else weight
         share = limit * own / total
-        rounded = math.ceil(share) if self._config.rounding == "ceil" else math.floor(share)
-        assert item.group.admitted_limit is not None
-        return min(max(1, rounded), item.group.admitted_limit, limit)
+        return max(amount, math.ceil(share) if self._config.rounding == "ceil" else math.floor(share))
 
     def _ceiling(self, name: GroupName, resource: SchedulerResourceKey, everything: int) -> int:
         explicit = self._config.ceilings.get(name, {}).get(resource)
@@ -119,15 +126,12 @@ class BoundedBorrowTaskAdmissionPolicy:
         share: int,
         projected: int,
         debt: int,
-        *,
-        limit: int = 0,
+        recheck: Recheck | None,
     ) -> TaskAdmissionPolicyDecision:
-        """Deny, and say when to ask again."""
-        below = self._weight_below(item, limit, projected) if limit else 0.0
         return TaskAdmissionPolicyDecision(
             allowed=False,
             reason=reason,
-            recheck=Recheck(resource, below) if below else _OWN_RETURN,
+            recheck=recheck,
             diagnostics={
                 "group": item.group.name,
                 "resource": resource,
@@ -138,10 +142,7 @@ class BoundedBorrowTaskAdmissionPolicy:
         )
 
     def _weight_below(self, item: SchedulableTask, limit: int, projected: int) -> float:
-        """Return the competing weight below which the group's share reaches `projected`; 0.0 for never."""
-        cap = min(item.group.admitted_limit or 0, limit)
-        if projected > cap or projected <= 1:
-            return 0.0
+        """Return the competing weight below which the group's share reaches `projected`."""
         if self._config.rounding == "ceil":  # ceil(x) reaches p as soon as x exceeds p - 1
             return limit * item.group.weight / (projected - 1)
         return math.nextafter(limit * item.group.weight / projected, math.inf)

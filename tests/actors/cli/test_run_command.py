@@ -145,6 +145,74 @@ def test_all_problems_of_a_job_are_told_at_once_one_a_line_and_nothing_is_writte
     assert not (leasehold.folder / "out").exists()
 
 
+EVERY_KIND = """
+name = "bad"
+rows = "ten"
+sed = 3
+[source]
+path = "nowhere.csv"
+[providers.sim]
+kind = "simulatd"
+[models.writer]
+provider = "smi"
+model = "m"
+[columns.story]
+kind = "chat"
+model = "nobody"
+promt = "x"
+[columns.loud]
+kind = "python"
+function = "no_such_module_here:f"
+[columns.mood]
+kind = "category"
+values = ["a"]
+weights = [1, 2]
+[columns.loop]
+kind = "expression"
+template = "{{{{ loop }}}}"
+[limits]
+threads = 2.5
+local = 0
+"""
+
+
+@pytest.mark.parametrize("command", [("run", "--out", "out"), ("check",)])
+def test_problems_of_structure_of_names_and_of_files_are_told_together(leasehold, command):
+    name, *options = command
+    done = leasehold(name, leasehold.job(text=EVERY_KIND), *options, "--json")
+
+    assert done.returncode == 2
+    assert [problem["path"] for problem in json.loads(done.stdout)["problems"]] == [
+        "sed",
+        "rows",
+        "providers.sim.kind",
+        "columns.story.promt",
+        "columns.story.prompt",
+        "limits.threads",
+        "source.path",
+        "models.writer.provider",
+        "columns.story.model",
+        "limits.local",
+        "columns.loud.function",
+        "columns.mood.weights",
+        "columns.loop",
+    ]
+    assert len(done.stderr.splitlines()) == 13
+    assert not (leasehold.folder / "out").exists()
+
+
+def test_a_folder_that_holds_a_run_is_told_beside_a_file_that_cannot_be_read(leasehold):
+    leasehold("run", leasehold.job(), "--out", "out")
+
+    done = leasehold("run", leasehold.job(rows="'ten'"), "--out", "out")
+
+    assert done.returncode == 2
+    assert [line.split(": ")[:3] for line in done.stderr.splitlines()] == [
+        ["error", "job.toml", "rows"],
+        ["error", "job.toml", "out"],
+    ]
+
+
 def test_a_file_that_is_no_toml_is_one_line_not_a_traceback(leasehold):
     done = leasehold("run", leasehold.job(text="name = "), "--out", "out")
 
@@ -159,8 +227,20 @@ def test_a_log_that_cannot_be_written_fails_before_any_work(leasehold):
     done = leasehold("run", leasehold.job(), "--out", "out", "--log", "taken")
 
     assert done.returncode == 2
-    assert "--log" in done.stderr
+    said = "error: job.toml: the log taken cannot be written: File exists (give another --log)\n"
+    assert done.stderr == said
     assert not (leasehold.folder / "out").exists()
+
+
+def test_a_log_in_the_output_folder_that_is_there_already_asks_for_another_folder(leasehold):
+    (leasehold.folder / "out").mkdir()
+    (leasehold.folder / "out/actors.jsonl").write_text("precious")
+
+    done = leasehold("run", leasehold.job(), "--out", "out")
+
+    assert done.returncode == 2
+    assert done.stderr.endswith("cannot be written: File exists (give another --out)\n")
+    assert (leasehold.folder / "out/actors.jsonl").read_text() == "precious"
 
 
 def test_without_a_terminal_progress_is_plain_lines(leasehold):

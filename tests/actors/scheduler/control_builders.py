@@ -66,8 +66,7 @@ def a_view(**limits):
 
 def configured_admission(*, generation=1, policy=None, **limits):
     """Return a task admission core that counts against `limits`, and the view it answered with."""
-    named = policy_named if policy is None else (lambda _: policy)
-    core = TaskAdmissionCore(named, generation=generation)
+    core = TaskAdmissionCore(lambda _: policy or policy_named("strict_fair"), generation=generation)
     config = TaskAdmissionConfig(limits or {"submission": 10})
     (answer,) = core.handle(ConfigureTaskAdmission(RUN, config, reply_to="scheduler"), now=0.0)
     return core, answer.message.view

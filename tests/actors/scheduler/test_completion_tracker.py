@@ -351,8 +351,6 @@ def test_r1_r3_r7_any_graph_with_any_drops_is_worked_off_exactly_once(generators
 def _turn_of(name, models):
     """Return the first row group in which an order-dependent generator still has something to do."""
     for model in models:
-        if any(
-            (name, row) not in model.done for generator, row in model.tasks() if generator.name == name
-        ):
+        if any((name, row) not in model.done for generator, row in model.tasks() if generator.name == name):
             return model.index
     return len(models)

@@ -238,9 +238,7 @@ def test_t13_a_group_of_mixed_vectors_is_judged_by_the_task_that_is_next(pair_of
         for number in ids(selections)
     ]
     limits = {"submission": 9, "gpu": 1}
-    pair.decide(
-        TaskLeasesDecided([], denials, TaskAdmissionViewUpdate(1, limits, {}, {"a": 0, "b": 0}, {}))
-    )
+    pair.decide(TaskLeasesDecided([], denials, TaskAdmissionViewUpdate(1, limits, {}, {"a": 0, "b": 0}, {})))
     assert set(ids(pair.dispatcher.select())) >= {1, 11}
 
 

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.scheduler.dispatch import Dispatcher
-from actors.task_admission.policies import policy_named
+from actors.task_admission.policies import (
+    BoundedBorrowConfig,
+    BoundedBorrowTaskAdmissionPolicy,
+    StrictFairTaskAdmissionPolicy,
+)
 from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases, TaskLeasesDecided
 from messages.tasks import TaskOutcome
 from tests.actors.scheduler.control_builders import (
@@ -29,11 +33,18 @@ VECTORS = (
     {"submission": 1, "llm_wait": 1},
     {"submission": 2, "llm_wait": 1},
 )
+POLICIES = (
+    StrictFairTaskAdmissionPolicy(),
+    BoundedBorrowTaskAdmissionPolicy(),
+    BoundedBorrowTaskAdmissionPolicy(BoundedBorrowConfig(default_ceiling=1, rounding="floor")),
+)
 NAMES = ("a", "b", "c", "d")
 
 
 def without_zeros(entries):
-    kept = {name: ({k: v for k, v in e.items() if v} if isinstance(e, dict) else e) for name, e in entries.items()}
+    kept = {
+        name: ({k: v for k, v in e.items() if v} if isinstance(e, dict) else e) for name, e in entries.items()
+    }
     return {name: entry for name, entry in kept.items() if entry}
 
 
@@ -42,14 +53,17 @@ class DispatchMachine(RuleBasedStateMachine):
 
     @initialize(
         limits=st.lists(st.sampled_from((None, 1, 1, 2)), min_size=len(NAMES), max_size=len(NAMES)),
+        weights=st.lists(st.sampled_from((1.0, 1.0, 2.0, 4.0)), min_size=len(NAMES), max_size=len(NAMES)),
         mixed=st.booleans(),
+        policy=st.sampled_from(POLICIES),
     )
-    def start(self, limits, mixed):
-        self.admission, self.view = configured_admission(**LIMITS)
-        self.policy = policy_named("strict_fair")
+    def start(self, limits, weights, mixed, policy):
+        self.policy = policy
+        self.admission, self.view = configured_admission(policy=policy, **LIMITS)
         self.dispatcher = Dispatcher(self.policy, self.view)
         self.groups = {
-            name: a_group(name, limit=limit) for name, limit in zip(NAMES, limits, strict=True)
+            name: a_group(name, limit=limit, weight=weight)
+            for name, limit, weight in zip(NAMES, limits, weights, strict=True)
         }
         self.mixed = mixed
         self.from_scheduler, self.from_worker, self.to_scheduler = deque(), deque(), deque()
@@ -194,5 +208,5 @@ class DispatchMachine(RuleBasedStateMachine):
         ]
 
 
-DispatchMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+DispatchMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestDispatchMachine = DispatchMachine.TestCase

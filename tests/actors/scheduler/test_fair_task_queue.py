@@ -278,6 +278,16 @@ def test_q4_abort_restores_the_order_that_was(queue):
     assert take(queue, 6) == [1, 11, 2, 12, 3, 13]
 
 
+def test_q4_an_aborted_group_goes_before_those_that_were_served_meanwhile(queue):
+    queue.enqueue([an_item(number, "a") for number in (1, 2, 3)])
+    queue.enqueue([an_item(number, "b") for number in (11, 12, 13)])
+    for selection in hold(queue, 4):
+        if selection.item.group.name == "b":
+            queue.commit(selection)
+    queue.abort("a")
+    assert take(queue, 2) == [1, 2]
+
+
 def test_q4_aborting_nothing_is_harmless(queue):
     queue.abort("nobody")
     queue.enqueue([an_item(1)])

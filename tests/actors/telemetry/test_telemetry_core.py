@@ -136,7 +136,7 @@ def test_a_run_log_never_replaces_a_file(core_of, tmp_path):
     [answer] = core.handle(opening(str(path)), now=1.0)
 
     assert isinstance(answer.message, RunLogRefused)
-    assert "exists already; choose another folder, or remove it" in answer.message.reason
+    assert answer.message.reason == f"the log {path} cannot be written: File exists"
     assert path.read_text() == "precious"
 
 

@@ -1,0 +1,111 @@
+"""Groups that the policy refused, kept out of the way until its answer may have changed.
+
+Judging every refused group again on every pass would make a dispatch cost as much as there are groups.
+A refusal says when it may change (`Recheck`); what it says is filed here so that finding the groups to
+judge again costs a look per resource vector, and no more per group than those that are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from actors.scheduler.fair_queue import FairTaskQueue
+from messages.task_admission import TaskAdmissionPolicyDecision
+from messages.tasks import GroupName, SchedulerResourceKey, SchedulerResourceRequest
+
+
+class Parked(NamedTuple):
+    """A refusal, and the resource vector of the task that it was about."""
+
+    decision: TaskAdmissionPolicyDecision
+    request: SchedulerResourceRequest
+
+
+class _Lane:
+    """The parked groups whose next task has one vector, filed by what they wait for."""
+
+    __slots__ = ("always", "names", "thresholds")
+
+    def __init__(self) -> None:
+        self.names: dict[GroupName, None] = {}
+        self.always: dict[GroupName, None] = {}
+        self.thresholds: dict[SchedulerResourceKey, list[tuple[float, int, GroupName]]] = {}
+
+
+class Parking:
+    """Keeps the queue's parked groups, and why each of them is."""
+
+    def __init__(self, queue: FairTaskQueue) -> None:
+        self._queue = queue
+        self._parked: dict[GroupName, tuple[Parked, int]] = {}
+        self._lanes: dict[SchedulerResourceRequest, _Lane] = {}
+        self._serial = 0
+
+    def __bool__(self) -> bool:
+        """Return whether any group is parked."""
+        return bool(self._parked)
+
+    def refusals(self) -> Iterator[Parked]:
+        """Yield every refusal."""
+        for parked, _ in self._parked.values():
+            yield parked
+
+    def park(self, name: GroupName, decision: TaskAdmissionPolicyDecision) -> None:
+        """Look past a group until `unpark`, or until `to_judge` names it."""
+        head = self._queue.head_of(name)
+        if head is None:
+            return  # nothing of it is queued any more; when there is, it is judged anew
+        self.unpark(name)
+        self._serial += 1
+        request = head.resource_request
+        self._parked[name] = (Parked(decision, request), self._serial)
+        lane = self._lanes.setdefault(request, _Lane())
+        lane.names[name] = None
+        recheck = decision.recheck
+        if recheck is None:
+            lane.always[name] = None
+        elif recheck.weight_below > 0.0:
+            heap = lane.thresholds.setdefault(recheck.resource, [])
+            heappush(heap, (-recheck.weight_below, self._serial, name))
+        self._queue.park(name)
+
+    def unpark(self, name: GroupName) -> None:
+        """Let a group be selected again, if it was parked."""
+        parked, _ = self._parked.pop(name, (None, 0))
+        if parked is None:
+            return
+        lane = self._lanes[parked.request]
+        del lane.names[name]
+        lane.always.pop(name, None)
+        if not lane.names:
+            del self._lanes[parked.request]
+        self._queue.unpark(name)
+
+    def to_judge(
+        self,
+        fits: Callable[[SchedulerResourceRequest], bool],
+        competing: Callable[[SchedulerResourceKey], float],
+    ) -> list[GroupName]:
+        """Return the groups whose refusal may no longer hold, now that this fits and so much competes.
+
+        A group whose vector no other group has may have been left alone by its peers. Where several have
+        the same, each of them is pressed by the others, and only a threshold can have been passed.
+        """
+        found: list[GroupName] = []
+        groups = {head.request: head.groups for head in self._queue.pressure().heads}
+        for request, lane in self._lanes.items():
+            if not fits(request):
+                continue
+            if groups.get(request, 0) <= 1:
+                found += lane.names
+                continue
+            found += lane.always
+            for resource, heap in lane.thresholds.items():
+                weight = competing(resource)
+                while heap and -heap[0][0] > weight:
+                    _, serial, name = heappop(heap)
+                    if self._parked.get(name, (None, 0))[1] == serial:
+                        found.append(name)
+        return found

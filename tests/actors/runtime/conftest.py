@@ -1,0 +1,18 @@
+"""Threads that must end, and actors whose core is a script."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays():
+    """Fail a test that leaves a thread behind."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(timeout=5.0)
+    assert [thread.name for thread in left if thread.is_alive()] == []
