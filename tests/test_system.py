@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import itertools
 import logging
 import signal
 import threading
@@ -430,13 +431,15 @@ def as_coroutine(function):
 @pytest.mark.parametrize("is_async", [False, True], ids=["thread", "async"])
 def test_r5_r13_whatever_user_code_raises_drops_its_rows_and_ends_the_job(system, scope, is_async):
     makers = list(RAISED.values())
-    tries = iter(range(10_000))
+    tries = itertools.count()
 
     def fails(number):
-        raise makers[next(tries) % len(makers)]()
+        error = makers[next(tries) % len(makers)]()
+        raise error
 
     def makes_nothing():
-        raise makers[next(tries) % len(makers)]()
+        error = makers[next(tries) % len(makers)]()
+        raise error
 
     function = makes_nothing if scope == "from_scratch" else fails
     if is_async:

@@ -108,7 +108,7 @@ class Closing:
     def _counted(self, now: float) -> JobResult:
         run = self._run
         dropped = run.row_groups.drop_reasons.total()
-        error = run.first_error
+        error = run.failures.first_error
         if self._overdue:
             error = f"{error or 'stopped'}; {run.leased} task leases were not returned in time"
         if self._problem:

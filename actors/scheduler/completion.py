@@ -111,6 +111,10 @@ class CompletionTracker:
         """Return the offsets, in the row group, of the rows that were not dropped."""
         return [offset for offset, gone in enumerate(self._groups[index].dropped) if not gone]
 
+    def is_alive(self, index: int, offset: int) -> bool:
+        """Return whether this row of the row group was not dropped."""
+        return not self._groups[index].dropped[offset]
+
     def alive(self, index: int) -> int:
         """Return how many rows of the row group were not dropped."""
         return self._groups[index].alive

@@ -135,7 +135,7 @@ class SchedulerCore:
             return []
         run.enqueue_ready(now)
         outgoing = run.dispatch(now)
-        outgoing += run.take_events()
+        outgoing += run.facts.take()
         overdue = self._drain_by is not None and now >= self._drain_by
         if run.finished or (run.stopping and (run.quiet or overdue)):
             outgoing += self._close(run, now, overdue=overdue and not run.quiet)
@@ -145,7 +145,9 @@ class SchedulerCore:
         """Return when deferred work is due, or a stopped job is closed come what may."""
         if self._run is None or self._closing is not None:
             return None
-        times = [time for time in (self._run.deferrals.next_due(), self._drain_by) if time is not None]
+        times = [
+            time for time in (self._run.failures.deferrals.next_due(), self._drain_by) if time is not None
+        ]
         return min(times, default=None)
 
     def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
@@ -169,13 +171,13 @@ class SchedulerCore:
             started_at=self._started_at,
             rows_requested=run.plan.rows,
             rows_written=run.row_groups.rows_written,
-            rows_dropped=run.rows_dropped,
+            rows_dropped=run.failures.rows_dropped,
             row_groups_total=run.plan.row_groups,
             row_groups_in_flight=run.row_groups.in_flight,
             row_groups_stored=run.row_groups.stored,
             queued=len(queue),
             leased=run.leased,
-            deferred=len(run.deferrals),
+            deferred=len(run.failures.deferrals),
             generators=run.generator_progress(),
             blocked=run.dispatcher.explain_blocked() if len(queue) else None,
         )
@@ -340,9 +342,9 @@ class SchedulerCore:
     # -- closing ---------------------------------------------------------------------------------------
 
     def _close(self, run: JobRun, now: float, *, overdue: bool) -> list[Outgoing]:
-        self._last_execution_id = run.next_execution_id - 1
+        self._last_execution_id = run.executions.next_id - 1
         self._closing = Closing(run, started_at=self._started_at, overdue=overdue)
-        return [*run.take_events(), *self._close_advance(self._closing, now)]
+        return [*run.facts.take(), *self._close_advance(self._closing, now)]
 
     def _close_step(self, message: Any, now: float) -> list[Outgoing]:
         closing = self._closing

@@ -16,7 +16,6 @@ from actors.scheduler.fair_queue import FairTaskQueue
 from actors.scheduler.parking import Parking
 from messages.task_admission import (
     TaskAdmissionBlockSummary,
-    TaskAdmissionDenialReason,
     TaskAdmissionPolicy,
     TaskAdmissionPolicyDecision,
     TaskAdmissionView,
@@ -121,18 +120,10 @@ class Dispatcher:
 
         Reasons come with the number of groups each one stops, the most frequent first.
         """
-        counts: dict[TaskAdmissionDenialReason, int] = {}
+        counts = self._parking.reasons
         short: dict[SchedulerResourceKey, int] = {}
-        after: float | None = None
-        parked_lanes: dict[SchedulerResourceRequest, int] = {}
-        for decision, request in self._parking.refusals():
-            reason = decision.reason or "policy_denial"
-            counts[reason] = counts.get(reason, 0) + 1
-            if decision.available_after is not None:
-                after = decision.available_after if after is None else min(after, decision.available_after)
-            parked_lanes[request] = parked_lanes.get(request, 0) + 1
         for lane in self.queue.pressure().heads:
-            waiting = lane.groups - parked_lanes.get(lane.request, 0)
+            waiting = lane.groups - self._parking.parked_with(lane.request)
             lacking = self._short_of(lane.request)
             if waiting > 0 and lacking is not None:
                 counts["no_capacity"] = counts.get("no_capacity", 0) + waiting
@@ -141,7 +132,7 @@ class Dispatcher:
         return TaskAdmissionBlockSummary(
             queued_count=len(self.queue),
             dominant_reasons=reasons,
-            available_after=after,
+            available_after=self._parking.available_after(),
             diagnostics={"groups_by_reason": dict(counts), "short_of": short},
         )
 

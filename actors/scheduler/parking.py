@@ -7,20 +7,22 @@ judge again costs a look per resource vector, and no more per group than those t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from actors.scheduler.fair_queue import FairTaskQueue
-from messages.task_admission import TaskAdmissionPolicyDecision
+from messages.task_admission import TaskAdmissionDenialReason, TaskAdmissionPolicyDecision
 from messages.tasks import GroupName, SchedulerResourceKey, SchedulerResourceRequest
 
 
-class Parked(NamedTuple):
-    """A refusal, and the resource vector of the task that it was about."""
+class _Parked(NamedTuple):
+    """A refusal, the resource vector of the task that it was about, and which of the group's it is."""
 
     decision: TaskAdmissionPolicyDecision
     request: SchedulerResourceRequest
+    serial: int
 
 
 class _Lane:
@@ -39,7 +41,9 @@ class Parking:
 
     def __init__(self, queue: FairTaskQueue) -> None:
         self._queue = queue
-        self._parked: dict[GroupName, tuple[Parked, int]] = {}
+        self._parked: dict[GroupName, _Parked] = {}
+        self._reasons: Counter[TaskAdmissionDenialReason] = Counter()
+        self._timed: dict[GroupName, float] = {}
         self._lanes: dict[SchedulerResourceRequest, _Lane] = {}
         self._serial = 0
 
@@ -47,10 +51,19 @@ class Parking:
         """Return whether any group is parked."""
         return bool(self._parked)
 
-    def refusals(self) -> Iterator[Parked]:
-        """Yield every refusal."""
-        for parked, _ in self._parked.values():
-            yield parked
+    @property
+    def reasons(self) -> dict[TaskAdmissionDenialReason, int]:
+        """How many groups are parked for each reason."""
+        return +self._reasons
+
+    def available_after(self) -> float | None:
+        """Return the earliest time at which a refusal said that it may change."""
+        return min(self._timed.values(), default=None)
+
+    def parked_with(self, request: SchedulerResourceRequest) -> int:
+        """Return how many groups with this vector are parked."""
+        lane = self._lanes.get(request)
+        return len(lane.names) if lane is not None else 0
 
     def park(self, name: GroupName, decision: TaskAdmissionPolicyDecision) -> None:
         """Look past a group until `unpark`, or until `to_judge` names it."""
@@ -60,7 +73,10 @@ class Parking:
         self.unpark(name)
         self._serial += 1
         request = head.resource_request
-        self._parked[name] = (Parked(decision, request), self._serial)
+        self._parked[name] = _Parked(decision, request, self._serial)
+        self._reasons[decision.reason or "policy_denial"] += 1
+        if decision.available_after is not None:
+            self._timed[name] = decision.available_after
         lane = self._lanes.setdefault(request, _Lane())
         lane.names[name] = None
         recheck = decision.recheck
@@ -73,9 +89,11 @@ class Parking:
 
     def unpark(self, name: GroupName) -> None:
         """Let a group be selected again, if it was parked."""
-        parked, _ = self._parked.pop(name, (None, 0))
+        parked = self._parked.pop(name, None)
         if parked is None:
             return
+        self._reasons[parked.decision.reason or "policy_denial"] -= 1
+        self._timed.pop(name, None)
         lane = self._lanes[parked.request]
         del lane.names[name]
         lane.always.pop(name, None)
@@ -106,6 +124,7 @@ class Parking:
                 weight = competing(resource)
                 while heap and -heap[0][0] > weight:
                     _, serial, name = heappop(heap)
-                    if self._parked.get(name, (None, 0))[1] == serial:
+                    parked = self._parked.get(name)
+                    if parked is not None and parked.serial == serial:
                         found.append(name)
         return found

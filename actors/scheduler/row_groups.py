@@ -34,16 +34,15 @@ class RowGroup:
         """Take over whole columns, such as the source's fields."""
         self.columns.update(columns)
 
-    def write_cell(self, column: str, row: int, value: Any) -> None:
-        """Put one cell's value in its place; `row` is the job-wide number."""
-        self.columns[column][row - self.first_row] = value
-
     def write(self, generator: GeneratorPlan, task: Task, value: Any, offsets: Sequence[int] | None) -> None:
         """Put a task's value in its place.
 
         `offsets` are the rows that a row group's task was about, None when it was about all of them.
         """
         outputs = generator.outputs
+        if task.row_index is not None and len(outputs) == 1:
+            self.columns[outputs[0]][task.row_index - self.first_row] = value
+            return
         values = (value,) if len(outputs) == 1 else value
         for name, part in zip(outputs, values, strict=True):
             column = self.columns[name]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from messages import ChatColumn, ExpressionColumn, JobError, PythonColumn, SchedulingMetadata, load_job
-from messages.job import Job, Limits, SimulatedProvider
+from messages.job import Job, Limits, Problem, SimulatedProvider
 from messages.job_file import job_from_builtins, normalized
 
 PENGUINS = Path(__file__).parents[2] / "bench" / "jobs" / "penguins.toml"
@@ -158,3 +158,38 @@ def test_a_job_made_by_hand_with_values_that_no_file_could_hold_names_the_column
     with pytest.raises(JobError) as refused:
         normalized(job)
     assert [problem.path for problem in refused.value.problems] == ["columns.a"]
+
+
+def test_what_can_be_read_of_a_job_comes_with_the_refusal():
+    data = {
+        "rows": "ten",
+        "models": {"writer": 5},
+        "columns": {
+            "n": {"kind": "sequnce"},
+            "pair": {"kind": "pyton", "outputs": ["left", "right"]},
+            "x": {"kind": "expression", "template": "{{ n }}", "dtype": "integer"},
+        },
+        "limits": {"threads": "8", "local": 2},
+    }
+    with pytest.raises(JobError) as refused:
+        job_from_builtins(data, base_dir="/jobs")
+
+    job = refused.value.readable
+    assert (job.name, job.base_dir, list(job.columns)) == ("", "/jobs", ["n", "pair", "x"])
+    assert list(job.models) == ["writer"]
+    assert job.columns["pair"].outputs == ("left", "right")
+    assert job.columns["x"] == ExpressionColumn(template="{{ n }}")
+    assert job.limits == Limits(local=2)
+
+
+def test_a_problem_that_rests_on_what_could_not_be_read_is_not_joined_to_the_others():
+    structure = Problem("limits.resources", "found text")
+    error = JobError((structure,), unsure=frozenset({"limits.resources", "columns.mood.weights"}))
+    sure = [Problem("limits.resource", "a"), Problem("columns.mood", "b"), Problem("x", "c", rests_on=("y",))]
+    resting = [
+        Problem("limits.resources.gpu", "d"),
+        Problem("columns.mood.weights[1]", "e"),
+        Problem("columns.x.resources.gpu", "f", rests_on=("limits.resources.*",)),
+    ]
+
+    assert error.joined(resting + sure) == (structure, *sure)

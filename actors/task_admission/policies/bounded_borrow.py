@@ -103,8 +103,9 @@ class BoundedBorrowTaskAdmissionPolicy:
         return PolicyStateDelta(tuple((resource, -amount) for resource, amount in lease.resources.amounts))
 
     def _share(self, item: SchedulableTask, amount: int, limit: int, weight: float, *, alone: bool) -> int:
-        """Return the weighted part of `limit`: at least one task's worth, or two groups whose tasks take
-        more than their part could stop each other for ever (T10).
+        """Return the weighted part of `limit`, at least one task's worth.
+
+        Two groups whose tasks take more than their part could stop each other for ever otherwise (T10).
         """
         own = item.group.weight
         total = 2 * own if alone and weight <= own else weight

@@ -1,0 +1,77 @@
+"""Task executions: what a ready task is queued as, and what a worker is given to start it.
+
+Owns the execution ids, one for every try, and which rows each running batch was given.
+"""
+
+from __future__ import annotations
+
+from actors.scheduler.row_groups import RowGroup
+from messages.plan import GeneratorPlan, JobPlan
+from messages.task_admission import TaskLease
+from messages.tasks import RuntimeCorrelation, SchedulableTask, Task, TaskId
+from messages.worker import TaskStart
+
+
+class TaskExecutions:
+    """Makes the executions of one run, numbered from `first_id`."""
+
+    def __init__(self, plan: JobPlan, *, first_id: int) -> None:
+        self.next_id = first_id
+        self._run_id = plan.run_id
+        self._generators = {generator.name: generator for generator in plan.generators}
+        self._offsets: dict[int, list[int]] = {}
+        self._scheduling = {
+            generator.name: (
+                generator.scheduling,
+                generator.scheduling.group.key.kind,
+                generator.scheduling.group.key.identity_hash,
+            )
+            for generator in plan.generators
+        }
+
+    def schedulable(self, task_id: TaskId, task: Task) -> SchedulableTask:
+        """Return a ready task as it is queued, as a new execution."""
+        scheduling, kind, identity_hash = self._scheduling[task.column]
+        correlation = RuntimeCorrelation(
+            self._run_id,
+            task.row_group,
+            task.row_index,
+            task.column,
+            task.task_type,
+            kind,
+            identity_hash,
+            self.next_id,
+        )
+        self.next_id += 1
+        return SchedulableTask(
+            task_id,
+            task,
+            scheduling.group,
+            scheduling.resource_request,
+            scheduling.request_resource,
+            correlation,
+        )
+
+    def start(
+        self, item: SchedulableTask, lease: TaskLease, group: RowGroup, offsets: list[int] | None
+    ) -> TaskStart:
+        """Return what the worker is given.
+
+        `offsets` are the rows that a batch is about, None for all of the row group's. They are kept until
+        its value comes: rows that are dropped while it runs must not shift its values.
+        """
+        task = item.task
+        if offsets is not None:
+            self._offsets[lease.lease_id] = offsets
+        inputs = group.inputs(self._generators[task.column], task, offsets)
+        if task.row_index is not None:
+            return TaskStart(lease, task, inputs, task.row_index, 1)
+        rows = group.rows if offsets is None else len(offsets)
+        return TaskStart(lease, task, inputs, group.first_row, rows)
+
+    def ended(self, lease: TaskLease) -> tuple[Task, GeneratorPlan, list[int] | None]:
+        """Return the task that ran under `lease`, its generator, and the rows that it was given."""
+        about = lease.correlation
+        task = Task(about.task_column, about.row_group, about.row_index, about.task_type)
+        offsets = self._offsets.pop(lease.lease_id, None) if self._offsets else None
+        return task, self._generators[task.column], offsets
