@@ -29,6 +29,9 @@ CAPACITY = 256
 
 LEASE_HOLDERS: tuple[ActorName, ...] = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER)
 
+Policy = Literal["bounded_borrow", "strict_fair"]
+"""Task admission's policy, by its name in a job file."""
+
 Telemetry = Literal["log", "off"]
 """`log`: every event written to a file, on disk before the result. `off`: events are not observed."""
 
@@ -49,7 +52,7 @@ def one_column(rows: int) -> Job:
     )
 
 
-def many_groups(tasks: int, groups: int) -> Job:
+def many_groups(tasks: int, groups: int, policy: Policy = "bounded_borrow") -> Job:
     """Return a job of independent columns, each a scheduling group of its own.
 
     Tasks in all, tasks per row group, tasks at once and the share of a group's limit are the same for
@@ -69,7 +72,7 @@ def many_groups(tasks: int, groups: int) -> Job:
         rows=rows * max(1, round(tasks / ROW_GROUP_TASKS)),
         row_group_size=rows,
         columns=columns,
-        limits=Limits(llm_wait=CAPACITY),
+        limits=Limits(llm_wait=CAPACITY, policy=policy),
     )
 
 

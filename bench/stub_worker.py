@@ -17,7 +17,7 @@ from actors import ActorSystem
 from actors.planning import Prepared, prepare
 from actors.planning.capacity import describe_capacity
 from actors.runtime.router import Router
-from bench.noop_jobs import finished_run, leases_left, many_groups
+from bench.noop_jobs import Policy, finished_run, leases_left, many_groups
 from bench.results import Run
 from bench.stopwatch import Stopwatch
 from messages import Message, Query
@@ -71,13 +71,13 @@ class Probes:
             self._router.send(sender, query.reply_to, [answer])
 
 
-def run_admission(tasks: int, groups: int) -> Run:
+def run_admission(tasks: int, groups: int, policy: Policy) -> Run:
     """Run about `tasks` tasks of so many groups through both actors, telemetry not observing.
 
     Raises:
         BenchError: a task did not come back.
     """
-    job = many_groups(tasks, groups)
+    job = many_groups(tasks, groups, policy)
     with ActorSystem.start(actors=_ACTORS, observing=False) as system:
         probes = Probes(system.router)
         result = system.run(job)

@@ -12,8 +12,6 @@ thread, a batch of leases out at a time.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from data_designer.engine.dataset_builders.scheduling.queue import FairTaskQueue
 from data_designer.engine.dataset_builders.scheduling.resources import (
     SchedulableTask,
@@ -43,14 +41,14 @@ from data_designer.engine.models.request_admission.resources import (
     RequestResourceKey,
 )
 
-from bench.noop_jobs import CAPACITY
+from bench.noop_jobs import CAPACITY, Policy
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
 
 _SUCCESS = RequestReleaseOutcome("success")
 
 
-def run_task_admission(tasks: int, *, groups: int, policy: Literal["strict", "bounded_borrow"]) -> Run:
+def run_task_admission(tasks: int, *, groups: int, policy: Policy) -> Run:
     """Pass `tasks` tasks of so many groups through queue and controller.
 
     Raises:

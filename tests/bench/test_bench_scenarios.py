@@ -49,8 +49,9 @@ def test_telemetry_does_not_change_what_comes_out():
     assert (logged.tasks, logged.leases_left, silent.leases_left) == (300, 0, 0)
 
 
-def test_the_admission_cycle_moves_every_task_through_both_actors():
-    run = run_admission(1024, 64)
+@pytest.mark.parametrize("policy", ["bounded_borrow", "strict_fair"])
+def test_the_admission_cycle_moves_every_task_through_both_actors(policy):
+    run = run_admission(1024, 64, policy)
     assert (run.tasks, run.leases_left) == (1024, 0)
     assert 0 < run.wall_seconds < 10
 

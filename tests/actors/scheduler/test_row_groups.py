@@ -94,7 +94,7 @@ def group():
 
 def test_a_cell_goes_to_its_row(group):
     group.write(a_generator("a"), Task("a", 1, 11, "cell"), "x", None)
-    group.write_cell("b", 12, "y")
+    group.write(a_generator("b"), Task("b", 1, 12, "cell"), "y", None)
     assert group.columns == {"a": [None, "x", None], "b": [None, None, "y"]}
 
 

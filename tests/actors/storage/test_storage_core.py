@@ -131,7 +131,7 @@ def test_a_run_from_opening_to_result(core, build):
     ]
     (closed,) = answers(core, build.closing(written=3, dropped=1, status="partial"))
     assert closed.result.status == "partial"
-    assert closed.result.dataset == [
+    assert list(closed.result.rows()) == [
         {"n": 0, "text": "row 0"},
         {"n": 1, "text": "row 1"},
         {"n": 3, "text": "row 3"},
@@ -157,7 +157,7 @@ def test_the_snapshot_counts_what_is_stored(core, build):
     assert core.snapshot(now=0.0) == idle
     answers(core, build.opening(), build.row_group(1, rows=(2,), dropped=(3,)))
     assert core.snapshot(now=0.0) == StorageSnapshot(build.run_id, "out", 1, 1, 1, 10, 0.25)
-    core.release()
+    core.close(now=0.0)
     assert core.snapshot(now=0.0) == idle
 
 
@@ -211,8 +211,8 @@ def test_rows_come_from_the_source_by_row_group(core, sources, build):
 
 def test_a_stop_in_the_middle_of_a_run_leaves_no_source_open(core, sources, build):
     answers(core, build.opening(source="x.csv"), build.loading(0))
-    core.release()
-    core.release()
+    core.close(now=0.0)
+    core.close(now=0.0)
     assert sources.open_readers == 0
 
 
@@ -343,6 +343,6 @@ def test_r13_rows_are_conserved_in_any_order_of_row_groups(build, size, kept, or
     counts = {"requested": len(kept), "written": written, "dropped": dropped}
     (closed,) = answers(core, build.closing(**counts, pending=len(kept) - written - dropped))
     assert closed.result.status == "succeeded"
-    numbers = [row["n"] for row in closed.result.dataset]
+    numbers = [row["n"] for row in closed.result.rows()]
     assert numbers == sorted(numbers)
     assert len(numbers) == written
