@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 
 from messages.tasks import (
     GroupName,
@@ -141,9 +141,21 @@ class FairTaskQueue:
         group = self._groups.get(selection.item.group.name)
         if group is None or not group.ready or group.ready[0] is not selection.item:
             raise ValueError(f"task {selection.item.task_id} is not the next of its group")
-        group.held.append(group.ready.popleft())
+        ready, lane = group.ready, group.lane
+        group.held.append(ready.popleft())
         group.place += group.step
-        self._place(group)
+        if (
+            not ready
+            or lane is None
+            or not lane.heap
+            or lane.heap[0][1] != group.ticket
+            or ready[0].resource_request is not lane.request
+        ):
+            self._place(group)
+            return
+        # By far the most frequent case: the group's entry is on top, and moves within its lane.
+        group.ticket = self._numbers = self._numbers + 1
+        heapreplace(lane.heap, (group.place, group.ticket, group))
 
     def commit(self, selection: QueueSelection) -> SchedulableTask | None:
         """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
@@ -162,7 +174,8 @@ class FairTaskQueue:
         else:
             return None
         self._forget(item)
-        self._virtual_time = max(self._virtual_time, group.tag)
+        if group.tag > self._virtual_time:
+            self._virtual_time = group.tag
         group.tag += group.step
         if not group.ready and not group.held:
             self._deactivate(group)
