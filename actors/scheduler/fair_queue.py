@@ -174,8 +174,7 @@ class FairTaskQueue:
         else:
             return None
         self._forget(item)
-        if group.tag > self._virtual_time:
-            self._virtual_time = group.tag
+        self._virtual_time = max(self._virtual_time, group.tag)
         group.tag += group.step
         if not group.ready and not group.held:
             self._deactivate(group)

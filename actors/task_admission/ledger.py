@@ -102,7 +102,11 @@ class Ledger:
     def apply(self, group: GroupName, delta: PolicyStateDelta) -> None:
         """Change a group's debt; it stops at zero."""
         debts = self.view.policy_debt_by_group_resource
-        owed = debts.setdefault(group, {})
+        owed = debts.get(group)
+        if owed is None:
+            if all(change <= 0 for _, change in delta.debt):
+                return  # nothing is owed, nothing to repay
+            owed = debts[group] = {}
         for resource, change in delta.debt:
             amount = owed.get(resource, 0) + change
             if amount > 0:

@@ -8,12 +8,13 @@ arrives late gets every slot that becomes free until the shares are right again.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal
 
 import msgspec
 
-from actors.task_admission.policies.pressure import competing_weight, pressed_resources
+from actors.task_admission.policies.pressure import competition_for
 from messages.task_admission import (
     PolicyStateDelta,
     Recheck,
@@ -22,11 +23,23 @@ from messages.task_admission import (
     TaskAdmissionView,
     TaskLease,
 )
-from messages.tasks import GroupName, QueueView, SchedulableTask, SchedulerResourceKey
+from messages.tasks import (
+    GroupName,
+    QueueView,
+    SchedulableTask,
+    SchedulerResourceKey,
+    SchedulerResourceRequest,
+)
 
 _ALLOWED = TaskAdmissionPolicyDecision(allowed=True)
 _NO_DEBT = PolicyStateDelta()
 _OWN_RETURN = Recheck()
+
+
+@functools.cache
+def _repayment(resources: SchedulerResourceRequest) -> PolicyStateDelta:
+    """Return the repayment for one of the few distinct vectors that leases hold."""
+    return PolicyStateDelta(tuple((resource, -amount) for resource, amount in resources.amounts))
 
 
 class BoundedBorrowConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +77,17 @@ class BoundedBorrowTaskAdmissionPolicy:
         if item.group.admitted_limit is None:
             return _ALLOWED
         name = item.group.name
-        available = admission_view.resources_available
-        pressed = pressed_resources(item.resource_request, queue_view, available)
+        weights, pressed = competition_for(
+            item.resource_request, queue_view, admission_view.resources_available
+        )
         leased = admission_view.leased_resources_by_group.get(name, {})
         debts = admission_view.policy_debt_by_group_resource.get(name, {})
         borrows: list[tuple[SchedulerResourceKey, int]] = []
         for resource, amount in item.resource_request.amounts:
             limit = admission_view.resource_limits[resource]
-            weight = competing_weight(resource, queue_view, available)
             most = min(item.group.admitted_limit * amount, limit)
-            share = self._share(item, amount, limit, weight, alone=resource not in pressed)
-            share = min(share, most)
+            weight = weights.get(resource, 0.0)
+            share = min(self._share(item, amount, limit, weight, alone=resource not in pressed), most)
             projected, debt = leased.get(resource, 0) + amount, debts.get(resource, 0)
             if resource in pressed:
                 if debt > 0:
@@ -100,7 +113,7 @@ class BoundedBorrowTaskAdmissionPolicy:
         """Return a repayment of what the lease frees: any lease of the group repays."""
         if lease.group.admitted_limit is None:
             return _NO_DEBT
-        return PolicyStateDelta(tuple((resource, -amount) for resource, amount in lease.resources.amounts))
+        return _repayment(lease.resources)
 
     def _share(self, item: SchedulableTask, amount: int, limit: int, weight: float, *, alone: bool) -> int:
         """Return the weighted part of `limit`, at least one task's worth.

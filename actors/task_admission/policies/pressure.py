@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from messages.tasks import HeadDemand, QueueView, SchedulerResourceKey, SchedulerResourceRequest
 
 _GENERIC: SchedulerResourceKey = "submission"
@@ -42,14 +44,36 @@ def pressed_resources(
     return tuple(resource for resource in pressure_resources(request) if resource in pressing)
 
 
-def competing_weight(
-    resource: SchedulerResourceKey,
+class Competition(NamedTuple):
+    """Who else is after a candidate's resources right now.
+
+    `weights`: the weights of all groups whose next task could take the resource (T12).
+    `pressed`: the candidate's resources that a peer group could use, judged as in T11.
+    """
+
+    weights: dict[SchedulerResourceKey, float]
+    pressed: frozenset[SchedulerResourceKey]
+
+
+_NOBODY: frozenset[SchedulerResourceKey] = frozenset()
+
+
+def competition_for(
+    request: SchedulerResourceRequest,
     queue_view: QueueView,
     available: dict[SchedulerResourceKey, int],
-) -> float:
-    """Return the weights of all groups whose next task could take `resource` right now (T12)."""
-    return sum(
-        head.weight
-        for head in queue_view.heads
-        if any(key == resource for key, _ in head.request.amounts) and fits(head.request, available)
-    )
+) -> Competition:
+    """Return the competition that the heads of the queue make for `request`, in one look at each."""
+    weights: dict[SchedulerResourceKey, float] = {}
+    pressing: set[SchedulerResourceKey] = set()
+    for head in queue_view.heads:
+        if not fits(head.request, available):
+            continue
+        peers = peers_of(request, head)
+        for resource, _ in head.request.amounts:
+            weights[resource] = weights.get(resource, 0.0) + head.weight
+            if peers > 0:
+                pressing.add(resource)
+    if not pressing:
+        return Competition(weights, _NOBODY)
+    return Competition(weights, frozenset(pressing.intersection(pressure_resources(request))))
