@@ -4,7 +4,7 @@ from actors import ActorSystem
 from messages import Job
 """
 
-from actors.runtime.handle import JobHandle
-from actors.runtime.system import ActorSystem
+from actors.system.handle import JobHandle
+from actors.system.system import ActorSystem
 
 __all__ = ["ActorSystem", "JobHandle"]

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.cli.actor_warnings import heard_warnings
 from actors.cli.output import EXIT_OK, EXIT_USAGE, complain_of, flush, one_line, say
-from actors.runtime.system import ActorSystem
+from actors.system.system import ActorSystem
 from messages import codec
 from messages._base import SCHEDULER, Message
 from messages.job import ChatColumn, Column, EmbeddingColumn, Job, JobError, Problem, PythonColumn

@@ -28,9 +28,9 @@ from actors.cli.output import (
 from actors.cli.progress import PlainLines, Progress, Silent
 from actors.cli.summary import CANCELLED_BY, end_line, summary
 from actors.cli.view import look
-from actors.runtime.handle import JobHandle
-from actors.runtime.system import ActorSystem
 from actors.storage.layout import ACTOR_LOG
+from actors.system.handle import JobHandle
+from actors.system.system import ActorSystem
 from messages import codec
 from messages.job import Job, JobError
 from messages.job_file import load_job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actors.runtime.system import ActorSystem
+from actors.system.system import ActorSystem
 from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION
 from messages.request_admission import RequestAdmissionSnapshot
 from messages.scheduler import SchedulerSnapshot

@@ -13,7 +13,7 @@ from actors.harness.expectations import ExpectationFailed, Expectations, Expecte
 from actors.harness.probe import Probe
 from actors.harness.settling import settle
 from actors.harness.transcript import Subscription, Transcript
-from actors.runtime.system import ActorSystem
+from actors.system.system import ActorSystem
 from messages._base import ACTOR_NAMES, ActorName, Message, Query
 from messages.hints import possible
 from messages.telemetry import Event

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
+from actors.harness.transcript import Transcript
 from messages._base import ActorName, Message
 
-if TYPE_CHECKING:
-    from actors.harness.harness import Harness
-
 M = TypeVar("M", bound=Message)
+
+
+class Stage(Protocol):
+    """What a probe needs of the harness that it belongs to."""
+
+    @property
+    def transcript(self) -> Transcript:
+        """Everything that was delivered."""
+        ...
+
+    def send(self, to: ActorName, message: Message, *, sender: ActorName | None = None) -> None:
+        """Send a message in somebody's name."""
+        ...
+
+    def expect(
+        self,
+        receiver: ActorName | None,
+        match: Any,
+        *,
+        where: Callable[[Any], bool] | None = None,
+        timeout: float = 5.0,
+        sender: ActorName | None = None,
+    ) -> Any:
+        """Wait for a message."""
+        ...
 
 
 class Probe:
     """An address of its own in a harness: an actor that was not started, or the harness's client."""
 
-    def __init__(self, harness: Harness, name: ActorName) -> None:
+    def __init__(self, harness: Stage, name: ActorName) -> None:
         self._harness = harness
         self.name = name
 

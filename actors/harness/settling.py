@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from actors.harness.transcript import Transcript
-from actors.runtime.system import ActorSystem
+from actors.system.system import ActorSystem
 from messages._base import ActorName
 from messages.supervision import ActorSnapshot, GetSnapshot
 from messages.worker import WorkerSnapshot

@@ -53,6 +53,11 @@ class Router:
         """Forget `name`; what is sent to it from now on is a dead letter."""
         self._destinations.pop(name, None)
 
+    def names(self) -> tuple[ActorName, ...]:
+        """Return the actors and probes that can be reached."""
+        clients = {box.address for box in self._boxes}
+        return tuple(name for name in tuple(self._destinations) if name not in clients)
+
     def add_tap(self, tap: Tap) -> None:
         """Show every delivery to `tap` too."""
         with self._lock:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.runtime.client import Client
 from actors.runtime.router import ReplyBox, UnreachableError
 from messages._base import SCHEDULER, Message, MessageRejected
 from messages.job import JobError, Problem
@@ -23,9 +23,6 @@ from messages.scheduler import (
     SubmitJob,
 )
 
-if TYPE_CHECKING:
-    from actors.runtime.system import ActorSystem
-
 END_SECONDS = 20.0
 """How long to wait for the end of a job that was cancelled because its caller was interrupted."""
 
@@ -33,8 +30,8 @@ END_SECONDS = 20.0
 class JobHandle:
     """One running or finished job. Methods may be called from any thread."""
 
-    def __init__(self, system: ActorSystem, box: ReplyBox, accepted: JobAccepted) -> None:
-        self._system = system
+    def __init__(self, client: Client, box: ReplyBox, accepted: JobAccepted) -> None:
+        self._client = client
         self._box = box
         self._lock = threading.Lock()
         self._result: JobResult | None = None
@@ -43,7 +40,7 @@ class JobHandle:
         self.warnings = accepted.warnings
 
     @classmethod
-    def submit(cls, system: ActorSystem, submit: SubmitJob) -> JobHandle:
+    def submit(cls, client: Client, submit: SubmitJob) -> JobHandle:
         """Send `submit` to the scheduler; return when the job has begun.
 
         An exception while waiting, such as KeyboardInterrupt, cancels the job first.
@@ -52,15 +49,15 @@ class JobHandle:
             JobError: the job was refused.
             UnreachableError: there is no scheduler, or the system has stopped.
         """
-        box = system.reply_box()
+        box = client.reply_box()
         try:
-            _send(system, msgspec.structs.replace(submit, reply_to=box.address))
-            return cls(system, box, _accepted(box.get()))
+            _send(client, msgspec.structs.replace(submit, reply_to=box.address))
+            return cls(client, box, _accepted(box.get()))
         except (JobError, UnreachableError):
             box.close()
             raise
         except BaseException:
-            _withdraw(system, box)
+            _withdraw(client, box)
             box.close()
             raise
 
@@ -75,14 +72,14 @@ class JobHandle:
 
     def progress(self) -> SchedulerSnapshot:
         """Return how far the job is."""
-        state = self._system.snapshot(SCHEDULER).state
+        state = self._client.snapshot(SCHEDULER).state
         assert isinstance(state, SchedulerSnapshot)
         return state
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the scheduler to stop the job (R11). Harmless a second time, or when it has ended."""
         if self._result is None:
-            self._system.tell(SCHEDULER, CancelJob(reason, submitted_by=self._box.address))
+            self._client.tell(SCHEDULER, CancelJob(reason, submitted_by=self._box.address))
 
     def result(self, timeout: float | None = None) -> JobResult:
         """Wait for the job's end and return its result.
@@ -106,8 +103,8 @@ class JobHandle:
             self._lock.release()
 
 
-def _send(system: ActorSystem, submit: SubmitJob) -> None:
-    if not system.tell(SCHEDULER, submit):
+def _send(client: Client, submit: SubmitJob) -> None:
+    if not client.tell(SCHEDULER, submit):
         raise UnreachableError(f"job {submit.job.name!r} was not submitted: no scheduler runs here")
 
 
@@ -120,10 +117,10 @@ def _accepted(message: Message) -> JobAccepted:
     raise JobError((Problem("", f"{message.actor} could not take the job: {message.detail}"),))
 
 
-def _withdraw(system: ActorSystem, box: ReplyBox) -> None:
+def _withdraw(client: Client, box: ReplyBox) -> None:
     """Cancel a job whose submission was interrupted, and wait for its end, unless it is refused."""
     cancel = CancelJob("its submission was interrupted", submitted_by=box.address, reply_to=box.address)
-    system.tell(SCHEDULER, cancel)
+    client.tell(SCHEDULER, cancel)
     with contextlib.suppress(TimeoutError, UnreachableError):
         # What was sent before the cancel may have been lost by the interrupt; what it is answered is not.
         while not isinstance(answer := box.get(END_SECONDS), JobFinished):

@@ -17,16 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import pykka
 
+from actors.runtime.client import Client
 from actors.runtime.clock import RunClock
-from actors.runtime.handle import END_SECONDS, JobHandle
 from actors.runtime.inbox import Inbox
-from actors.runtime.parts import start_actor
 from actors.runtime.router import ReplyBox, Router, UnreachableError
 from actors.runtime.shell import ActorShell
 from actors.runtime.watchdog import Watchdog
+from actors.system.handle import END_SECONDS, JobHandle
+from actors.system.parts import start_actor
 from messages._base import ACTOR_NAMES, SCHEDULER, TELEMETRY, ActorName, Message, Query
 from messages.job import Job
 from messages.scheduler import CancelJob, JobResult, SubmitJob
@@ -51,6 +51,7 @@ class ActorSystem:
     def __init__(self, router: Router, clock: RunClock) -> None:
         self.router = router
         self.clock = clock
+        self.client = Client(router, _CLIENT)
         self._refs: dict[ActorName, pykka.ActorRef[ActorShell]] = {}
         self._watchdog: Watchdog | None = None
         self._stopping = threading.Lock()
@@ -129,7 +130,7 @@ class ActorSystem:
             UnreachableError: the system has stopped.
         """
         submit = SubmitJob(job, _text(out), _text(log))
-        return JobHandle.submit(self, submit)
+        return JobHandle.submit(self.client, submit)
 
     def run(
         self,
@@ -155,30 +156,19 @@ class ActorSystem:
 
     def tell(self, actor: ActorName, message: Message) -> bool:
         """Send `message` to an actor and return at once: whether there is somebody to take it."""
-        return self.router.send(_CLIENT, actor, [message])
+        return self.client.tell(actor, message)
 
     def ask(self, actor: ActorName, query: Query, *, timeout: float = 5.0) -> Message:
-        """Send `query` to an actor and return its answer.
-
-        Raises:
-            TimeoutError: no answer came within `timeout` seconds.
-            UnreachableError: nobody of that name runs here, or the system has stopped.
-        """
-        with self.reply_box() as box:
-            if not self.tell(actor, msgspec.structs.replace(query, reply_to=box.address)):
-                running = ", ".join(self._refs) or "none: the system has stopped"
-                raise UnreachableError(f"no actor {actor!r} runs here; there is {running}")
-            return box.get(timeout)
+        """Send `query` to an actor and return its answer. Raises as `Client.ask`."""
+        return self.client.ask(actor, query, timeout=timeout)
 
     def snapshot(self, actor: ActorName, *, timeout: float = 5.0) -> ActorSnapshot:
-        """Return an actor's snapshot. Raises as `ask`."""
-        answer = self.ask(actor, GetSnapshot(), timeout=timeout)
-        assert isinstance(answer, ActorSnapshot)
-        return answer
+        """Return an actor's snapshot. Raises as `Client.ask`."""
+        return self.client.snapshot(actor, timeout=timeout)
 
     def reply_box(self) -> ReplyBox:
         """Return a new address at which answers can be received."""
-        return self.router.open_reply_box()
+        return self.client.reply_box()
 
     # -- ending ------------------------------------------------------------------------------------
 
