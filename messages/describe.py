@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from messages.plan import GeneratorPlan, JobPlan
 from messages.request_admission import ProviderModelKey, RequestResourceSpec
+from messages.storage import Earlier
 from messages.telemetry import GeneratorDescriptor, RequestResourceDescriptor, RunDescriptor
 
 
-def describe_run(plan: JobPlan) -> RunDescriptor:
-    """Return what stands in the `scheduler_job_started` event of a run under `plan`."""
+def describe_run(plan: JobPlan, earlier: Earlier | None = None) -> RunDescriptor:
+    """Return what stands in the `scheduler_job_started` event of a run under `plan`.
+
+    `earlier` is what was stored before, where the run continues another.
+    """
+    earlier = earlier or Earlier()
     return RunDescriptor(
         run_id=plan.run_id,
         job_name=plan.job_name,
@@ -19,6 +24,9 @@ def describe_run(plan: JobPlan) -> RunDescriptor:
         resource_limits=dict(plan.resource_limits),
         generators={generator.name: _describe_generator(generator) for generator in plan.generators},
         request_resources={spec.resource.name: _describe_resource(spec) for spec in plan.request_resources},
+        row_groups_before=earlier.row_groups,
+        rows_written_before=earlier.rows_written,
+        rows_dropped_before=earlier.rows_dropped,
     )
 
 

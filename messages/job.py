@@ -118,28 +118,49 @@ class ModelConfig(Config, frozen=True):
 # -- columns -------------------------------------------------------------------------------------
 
 
-class CategoryColumn(Config, frozen=True, tag_field="kind", tag="category"):
+class ColumnSettings(Config, frozen=True, kw_only=True):
+    """What every kind of column may say beside what fills it.
+
+    `skip` is a condition per row, a Jinja template over the row's other columns: where its text is
+    anything but empty, `false`, `no`, `none` or `0`, the cell is not made and gets `skip_default` (in
+    each of the column's outputs). What is made from scratch can look at the source's fields only.
+    A column that needs a skipped cell is skipped in that row too and gets its own `skip_default`, unless
+    one of the two says otherwise: the skipped one by `skip_propagates = false`, the other by
+    `skip_when_upstream_skipped = false`.
+
+    `resources` is what one task takes of the resources in `limits.resources` while it runs, such as
+    `gpu = 1`: all of it or nothing.
+    """
+
+    skip: str | None = None
+    skip_default: Any = None
+    skip_propagates: bool = True
+    skip_when_upstream_skipped: bool = True
+    resources: dict[str, int] = {}
+
+
+class CategoryColumn(ColumnSettings, frozen=True, tag_field="kind", tag="category"):
     """One of `values` for every row, chosen by the job's seed, evenly or by `weights`."""
 
     values: tuple[Any, ...]
     weights: tuple[float, ...] | None = None
 
 
-class SequenceColumn(Config, frozen=True, tag_field="kind", tag="sequence"):
+class SequenceColumn(ColumnSettings, frozen=True, tag_field="kind", tag="sequence"):
     """Numbers in row order: `start`, `start + step`, ..."""
 
     start: int = 0
     step: int = 1
 
 
-class ExpressionColumn(Config, frozen=True, tag_field="kind", tag="expression"):
+class ExpressionColumn(ColumnSettings, frozen=True, tag_field="kind", tag="expression"):
     """A sandboxed Jinja template over the row's other columns; its text becomes a `dtype`."""
 
     template: str
     dtype: Literal["str", "int", "float", "bool", "json"] = "str"
 
 
-class ChatColumn(Config, frozen=True, tag_field="kind", tag="chat"):
+class ChatColumn(ColumnSettings, frozen=True, tag_field="kind", tag="chat"):
     """A model's reply to a prompt made by a Jinja template over the row's other columns."""
 
     model: str
@@ -147,14 +168,14 @@ class ChatColumn(Config, frozen=True, tag_field="kind", tag="chat"):
     system: str = ""
 
 
-class EmbeddingColumn(Config, frozen=True, tag_field="kind", tag="embedding"):
+class EmbeddingColumn(ColumnSettings, frozen=True, tag_field="kind", tag="embedding"):
     """A model's embedding, a list of numbers, of a text made by a Jinja template."""
 
     model: str
     input: str
 
 
-class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
+class PythonColumn(ColumnSettings, frozen=True, tag_field="kind", tag="python"):
     """The result of a user's function: a callable, or `module:function`; plain or `async`.
 
     The function's parameters name the columns it needs; `needs` says so for a function that takes
@@ -169,16 +190,17 @@ class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
     lists, where the scope is not `cell`), or a sequence in their order. The table's own name is then
     the generator's name and no column of the dataset.
 
-    `resources` is what one task takes of the resources in `limits.resources` while it runs, such as
-    `gpu = 1`: all of it or nothing.
+    `side_effects` are further columns that the function fills beside its outputs (or beside the table's
+    own column): they are written and never waited for, so no other column can need one. They come last
+    in a sequence; a mapping may leave them out.
     """
 
     function: str | Any
     scope: Literal["cell", "batch", "from_scratch"] = "cell"
     needs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    side_effects: tuple[str, ...] = ()
     metadata: SchedulingMetadata | None = None
-    resources: dict[str, int] = {}
     order_dependent: bool = False
     timeout_seconds: float | None = None
 
@@ -191,6 +213,32 @@ class PythonColumn(Config, frozen=True, tag_field="kind", tag="python"):
 Column = CategoryColumn | SequenceColumn | ExpressionColumn | ChatColumn | EmbeddingColumn | PythonColumn
 
 
+# -- processors ----------------------------------------------------------------------------------
+
+
+class Processor(Config, frozen=True):
+    """A user's function over a row group's rows, which may change rows and drop them.
+
+    stage `pre_batch`: called when everything that is made from scratch is there, before any other column;
+    a row has the source's fields and the from-scratch columns.
+    stage `post_batch`: called when every column is there, before the row group is written; a row has all
+    columns. Processors of one stage are called in the order in which they stand.
+
+    The function takes one argument, the list of the surviving rows, each a dict. It returns a list with
+    one entry per row, in their order: a dict with the row's values (a column that it leaves out stays as
+    it was), True to keep the row as it was, or None or False to drop it. If it fails, the job fails.
+    """
+
+    stage: Literal["pre_batch", "post_batch"]
+    function: str | Any
+    timeout_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Replace a callable by a reference to it, so that the job stays plain data."""
+        if callable(self.function):
+            msgspec.structs.force_setattr(self, "function", reference_to(self.function))
+
+
 # -- limits and failure --------------------------------------------------------------------------
 
 
@@ -199,6 +247,9 @@ class Limits(Config, frozen=True):
 
     submission: tasks admitted at once, of any kind.
     row_group_concurrency: row groups in memory at once.
+    row_group_admission: `fixed` fills that number at once; `adaptive` starts with one row group and takes
+    in another only while models idle.
+    adaptive_row_guard: rows in memory at once under adaptive admission; default, no bound of its own.
     llm_wait: tasks of model columns at once; default, twice the sum of the models' caps.
     local: tasks of local columns at once.
     threads: plain (not `async`) user functions at once; each has a thread.
@@ -211,6 +262,8 @@ class Limits(Config, frozen=True):
 
     submission: int = 1024
     row_group_concurrency: int = 3
+    row_group_admission: Literal["fixed", "adaptive"] = "fixed"
+    adaptive_row_guard: int | None = None
     llm_wait: int | None = None
     local: int = 256
     threads: int = 32
@@ -224,11 +277,28 @@ class FailurePolicy(Config, frozen=True):
 
     A retryable failure is tried again after `backoff_seconds`, doubling up to `max_backoff_seconds`,
     at most `max_retries` times; then its row is dropped with the reason.
+
+    The job ends early, and keeps what has finished, when more than the share `early_shutdown_rate` of the
+    last `early_shutdown_window` finished tasks failed in a way that trying again would not mend. None (or 1,
+    where a file cannot say that) switches this off.
     """
 
     max_retries: int = 3
     backoff_seconds: float = 0.5
     max_backoff_seconds: float = 30.0
+    early_shutdown_rate: float | None = 0.5
+    early_shutdown_window: int = 50
+
+
+class Output(Config, frozen=True):
+    """How a run's folder is written.
+
+    `journal_fsync`: when finished model calls are forced onto the disk. `interval`: within a second;
+    `always`: at once; `never`: as the operating system likes. It matters for a loss of power alone: a
+    process that is killed loses none of them either way.
+    """
+
+    journal_fsync: Literal["never", "interval", "always"] = "interval"
 
 
 class Job(Config, frozen=True):
@@ -247,6 +317,8 @@ class Job(Config, frozen=True):
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     columns: dict[str, Column] = {}
+    processors: dict[str, Processor] = {}
     limits: Limits = Limits()
     failure: FailurePolicy = FailurePolicy()
+    output: Output = Output()
     base_dir: str = ""

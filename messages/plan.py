@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from messages._base import Value
@@ -27,7 +29,10 @@ class GeneratorPlan(Value, frozen=True):
     """One generator of a job: what it fills, what it needs, how its tasks are scheduled.
 
     `needs` are columns (source fields too) whose values a task is given; `upstream` the names of the
-    generators that fill them.
+    generators that fill them. A processor fills nothing: its `outputs` are empty.
+
+    A skipped cell gets `skip_default`. Cells that need it are skipped too where it `skip_propagates` and
+    they are to `skip_with_upstream`.
     """
 
     name: str
@@ -37,6 +42,9 @@ class GeneratorPlan(Value, frozen=True):
     upstream: tuple[str, ...]
     scheduling: ResolvedTaskScheduling
     order_dependent: bool = False
+    skip_default: Any = None
+    skip_propagates: bool = True
+    skip_with_upstream: bool = True
 
 
 class JobPlan(Value, frozen=True):
@@ -59,6 +67,10 @@ class JobPlan(Value, frozen=True):
     max_retries: int
     backoff_seconds: float
     max_backoff_seconds: float
+    early_shutdown_rate: float | None = None
+    early_shutdown_window: int = 50
+    row_group_admission: str = "fixed"
+    adaptive_row_guard: int | None = None
     warnings: tuple[str, ...] = ()
     models: dict[str, str] = msgspec.field(default_factory=dict)
     """Alias of each model in use -> its endpoint's name, `provider/model`."""

@@ -176,6 +176,7 @@ class RequestLeaseGranted(Message, frozen=True, gc=False):
 
     request_attempt_id: int
     lease: RequestLease
+    event_context: RequestEventContext | None = None
 
 
 class RequestLeaseDenied(Message, frozen=True, gc=False):
@@ -192,6 +193,7 @@ class CancelRequestWait(Message, frozen=True, gc=False):
     """
 
     request_attempt_id: int
+    event_context: RequestEventContext | None = None
 
 
 class ReturnRequestLease(Query, frozen=True, gc=False):
@@ -210,6 +212,34 @@ class RequestLeaseReturned(Message, frozen=True, gc=False):
     reason: str
 
 
+class ReportRequestLeases(Query, frozen=True):
+    """A new incarnation to the worker: what do you hold of earlier generations, who waits?"""
+
+
+class HeldRequestLease(Value, frozen=True):
+    """A lease that an attempt holds, and what the attempt is about."""
+
+    lease: RequestLease
+    event_context: RequestEventContext
+
+
+class RequestLeasesReported(Message, frozen=True):
+    """The worker's answer: everything it holds and everybody who waits, at this moment."""
+
+    held: list[HeldRequestLease]
+    waiting: list[AcquireRequestLease]
+
+
+class RequestHolderLost(Message, frozen=True):
+    """The worker's shell: the incarnation that held these and waited for those is gone.
+
+    Its tokens are given back for it: nobody else will.
+    """
+
+    held: list[HeldRequestLease]
+    waiting: list[AcquireRequestLease]
+
+
 class RequestAdmissionSnapshot(Message, frozen=True):
     """Request admission's answer to `GetSnapshot`."""
 
@@ -220,4 +250,11 @@ class RequestAdmissionSnapshot(Message, frozen=True):
     releases_by_reason: dict[str, int]
 
 
-Command: TypeAlias = RegisterRequestResources | AcquireRequestLease | CancelRequestWait | ReturnRequestLease
+Command: TypeAlias = (
+    RegisterRequestResources
+    | AcquireRequestLease
+    | CancelRequestWait
+    | ReturnRequestLease
+    | RequestLeasesReported
+    | RequestHolderLost
+)

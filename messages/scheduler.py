@@ -51,6 +51,11 @@ class JobResult(Value, frozen=True):
     rows_requested = rows_written + rows_dropped + rows_pending (R13). `dataset` holds the rows of a job
     that was run without an output folder, as one mapping of columns per row group, and `dropped` its dropped
     rows; with a folder both are None and `output` names it.
+
+    Rows are those of the whole job, whichever run of it made them; `models`, `wall_seconds`, `first_error`
+    and `skipped`, the number of skipped cells per column, are this run's. `possibly_billed` counts the
+    attempts that were sent by earlier runs which were then killed, and whose outcome nobody knows: the
+    manifest names them (R14).
     """
 
     run_id: str
@@ -67,6 +72,8 @@ class JobResult(Value, frozen=True):
     output: str | None = None
     dataset: list[dict[str, list[Any]]] | None = None
     dropped: list[DroppedRow] | None = None
+    skipped: dict[str, int] = msgspec.field(default_factory=dict)
+    possibly_billed: int = 0
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the finished rows, in row order, from memory or from the output folder."""
@@ -95,12 +102,14 @@ class SubmitJob(Query, frozen=True):
     """Run `job`. Answered by `JobAccepted` or `JobRejected`, and after the first by `JobFinished`.
 
     `out` is the folder for the dataset, None to keep the rows in memory. `log` is a file for the actor
-    log of this run alone, beside any log the system keeps.
+    log of this run alone, beside any log the system keeps. With `resume`, the run that `out` holds is
+    continued: finished row groups and finished model calls are kept. Where it holds none, one is begun.
     """
 
     job: Job
     out: str | None = None
     log: str | None = None
+    resume: bool = False
 
 
 class CheckJob(Query, frozen=True):

@@ -25,7 +25,7 @@ def judged(job: Job, data: Mapping[str, Any], unsure: Iterable[str]) -> tuple[Jo
     for name in columns:
         if f"columns.{name}.kind" in places:
             columns[name] = _of_no_kind(name, data["columns"][name], places)
-    if any(f"columns.{name}.outputs" in places for name in columns):
+    if any(f"columns.{name}.{key}" in places for name in columns for key in ("outputs", "side_effects")):
         places.add("columns.*")
     if any(place == "base_dir" or place.startswith("source.") for place in places):
         places.add("source")

@@ -2,24 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import msgspec
 
-from messages._base import Message, Query
+from messages._base import Message, Query, Value
 from messages.job import Job, Problem
 from messages.scheduler import DroppedRow, JobResult
+
+# -- values --------------------------------------------------------------------------------------
+
+
+class JournalRecord(Value, frozen=True):
+    """A finished cell that model calls were made for: one line of the cell journal (R14).
+
+    `column` is the generator's name, `row` the row's number in the job, None for a task about the whole
+    row group; `value` is its `TaskOutcome.value`.
+    """
+
+    column: str
+    row_group: int
+    row: int | None
+    value: Any
+
+
+class UnsettledAttempt(Value, frozen=True):
+    """A model request that was sent by a run that was killed before it could note how the request ended.
+
+    It may have been billed. `row` is None where the task was about the whole row group.
+    """
+
+    column: str
+    row_group: int
+    row: int | None
+    resource: str
+    request_attempt_id: int
+
+
+class Earlier(Value, frozen=True):
+    """What the earlier runs of a folder have left to the run that continues it.
+
+    `row_groups` are the stored row groups as ranges `(first, end)`, in order, the end not included;
+    `rows_written` and `drop_reasons` count their rows. `journal` has the finished cells of other row
+    groups, `possibly_billed` the attempts of all earlier runs whose outcome nobody knows.
+    """
+
+    row_groups: tuple[tuple[int, int], ...] = ()
+    rows_written: int = 0
+    drop_reasons: dict[str, int] = {}
+    journal: tuple[JournalRecord, ...] = ()
+    possibly_billed: int = 0
+
+    @property
+    def rows_dropped(self) -> int:
+        """How many rows of the stored row groups were dropped."""
+        return sum(self.drop_reasons.values())
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the stored row groups one by one, in order."""
+        for first, end in self.row_groups:
+            yield from range(first, end)
+
+
+# -- commands, and the replies they cause ----------------------------------------------------------
 
 
 class InspectFiles(Query, frozen=True):
     """The scheduler, before anything else: can the source be read, can `out` be written?
 
-    Creates and changes nothing. Answered by `FilesInspected`.
+    With `resume`, `out` may hold a run of the same job. Creates and changes nothing. Answered by
+    `FilesInspected`.
     """
 
     run_id: str
     job: Job
     out: str | None
+    resume: bool = False
 
 
 class FilesInspected(Message, frozen=True):
@@ -32,7 +91,10 @@ class FilesInspected(Message, frozen=True):
 
 
 class OpenRun(Query, frozen=True):
-    """The scheduler: the job starts, make its folder. Answered by `RunOpened` or `RunRefused`."""
+    """The scheduler: the job starts, make its folder, or with `resume` go on with the run that it holds.
+
+    `log` is the run's own actor log, which the manifest names. Answered by `RunOpened` or `RunRefused`.
+    """
 
     run_id: str
     job: Job
@@ -40,12 +102,15 @@ class OpenRun(Query, frozen=True):
     dataset_columns: tuple[str, ...]
     out: str | None
     capacity_plan: dict[str, Any] | None = None
+    resume: bool = False
+    log: str | None = None
 
 
 class RunOpened(Message, frozen=True):
-    """The folder exists and its manifest is on disk."""
+    """The folder exists and its manifest is on disk; what earlier runs have left in it."""
 
     run_id: str
+    earlier: Earlier = Earlier()
 
 
 class RunRefused(Message, frozen=True):
@@ -94,6 +159,25 @@ class RowGroupStored(Message, frozen=True):
     rows: int
 
 
+class JournalCells(Query, frozen=True):
+    """The scheduler: these cells were paid for and are finished; keep them at once (R14).
+
+    They are in the operating system's hands when storage takes its next message: a killed process loses
+    none of them; `output.journal_fsync` says what a loss of power may take. Answered only by
+    `JournalFailed`.
+    """
+
+    run_id: str
+    records: list[JournalRecord]
+
+
+class JournalFailed(Message, frozen=True):
+    """Finished cells could not be journaled: going on would pay for what a crash then loses."""
+
+    run_id: str
+    problem: Problem
+
+
 class StorageFailed(Message, frozen=True):
     """A file operation of the running job failed; `row_group` is None where it was about none."""
 
@@ -129,4 +213,4 @@ class StorageSnapshot(Message, frozen=True):
     last_store_seconds: float = msgspec.field(default=0.0)
 
 
-Command: TypeAlias = InspectFiles | OpenRun | LoadRowGroup | StoreRowGroup | CloseRun
+Command: TypeAlias = InspectFiles | OpenRun | LoadRowGroup | StoreRowGroup | JournalCells | CloseRun

@@ -59,4 +59,19 @@ class HandlerFailed(Message, frozen=True):
     error: str
 
 
-Command: TypeAlias = GetSnapshot | DeadlineReached
+class CrashActor(Message, frozen=True):
+    """A harness to any actor: lose your state now, as if your thread had died between two messages.
+
+    A fault to test with: nothing in the product sends it. What the actor had handled has been sent; its
+    mailbox is kept; its next incarnation has the next generation.
+    """
+
+
+class ActorRestarted(Message, frozen=True):
+    """An actor's shell to the scheduler: the actor has lost its state and begins anew."""
+
+    actor: ActorName
+    generation: int
+
+
+Command: TypeAlias = GetSnapshot | DeadlineReached | CrashActor

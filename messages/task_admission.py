@@ -230,6 +230,28 @@ class TaskLeasesReturned(Message, frozen=True, gc=False):
     view: TaskAdmissionViewUpdate
 
 
+class RecoverTaskLeases(Query, frozen=True):
+    """The scheduler to the incarnation `generation`: these tasks run under leases of earlier ones.
+
+    Each gets a lease of the present one. The old token still frees nothing; the outcome that it brings
+    ends the new lease.
+    """
+
+    run_id: str
+    generation: int
+    config: TaskAdmissionConfig
+    leases: list[TaskLease]
+
+
+class TaskLeasesRecovered(Message, frozen=True):
+    """The new leases, in the order of the old ones, and the ledger as it is with them."""
+
+    run_id: str
+    generation: int
+    leases: list[TaskLease]
+    view: TaskAdmissionView
+
+
 class TaskAdmissionSnapshot(Message, frozen=True):
     """Task admission's answer to `GetSnapshot`."""
 
@@ -240,4 +262,4 @@ class TaskAdmissionSnapshot(Message, frozen=True):
     releases_by_reason: dict[str, int]
 
 
-Command: TypeAlias = ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases
+Command: TypeAlias = ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases | RecoverTaskLeases

@@ -133,12 +133,16 @@ class TaskOutcome(Value, frozen=True, gc=False):
     """How a task ended. `value` is what it produced: the only field that holds row data.
 
     For one output the value itself (a list of them for a row group's task), for several a list in
-    the order of the generator's outputs.
+    the order of the generator's outputs. `calls` is how many model calls were answered for it.
+    `skipped` are the rows, by their position among those that the task was given, for which the column's
+    condition held: `value` has the column's default there.
     """
 
     kind: TaskOutcomeKind
     value: Any = None
     error: TaskError | None = None
+    calls: int = 0
+    skipped: tuple[int, ...] = ()
 
 
 class HeadDemand(Value, frozen=True, gc=False):

@@ -137,7 +137,8 @@ class RunDescriptor(Value, frozen=True):
     """A run as its log knows it: the `diagnostics` of `scheduler_job_started`.
 
     Capacities and generators stand here once; with them every later event can be judged and its
-    correlation completed from the log alone.
+    correlation completed from the log alone. A run that continues another says what was stored before it:
+    row groups as ranges `(first, end)`, and their rows.
     """
 
     run_id: str
@@ -149,6 +150,9 @@ class RunDescriptor(Value, frozen=True):
     resource_limits: dict[str, int]
     generators: dict[str, GeneratorDescriptor]
     request_resources: dict[str, RequestResourceDescriptor]
+    row_groups_before: tuple[tuple[int, int], ...] = ()
+    rows_written_before: int = 0
+    rows_dropped_before: int = 0
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the descriptor as an event's `diagnostics`: what JSON would give back, no tuples."""

@@ -454,6 +454,7 @@ def test_r5_r13_whatever_user_code_raises_drops_its_rows_and_ends_the_job(system
                 "number": SequenceColumn(),
                 "bad": PythonColumn(function=function, scope=scope),
             },
+            failure=FailurePolicy(early_shutdown_rate=None),
         )
     )
     assert (result.status, result.rows_written, result.rows_dropped) == ("partial", 0, rows)

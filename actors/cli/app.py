@@ -78,18 +78,25 @@ def run(
     job: JobArgument,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", parser=_folder, help="A new folder, for the dataset."),
+        typer.Option("--out", metavar="DIR", parser=_folder, help="The folder for the dataset."),
     ],
     rows: Annotated[int | None, typer.Option("--rows", min=1, help="So many rows instead.")] = None,
     log: Annotated[
         Path | None, typer.Option("--log", metavar="PATH", help="The actor log [default: DIR/actors.jsonl].")
     ] = None,
     *,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in DIR; --rows may have grown.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write nothing but errors.")] = False,
 ) -> None:
-    """Run a job. A folder that already holds a run is refused. Ctrl-C cancels, a second Ctrl-C kills."""
-    options = options_of(job, out, log, rows=rows, as_json=as_json, quiet=quiet)
+    """Run a job. Ctrl-C cancels it, a second Ctrl-C kills it.
+
+    A folder that holds a run is refused, but with --resume that run is continued, however it ended. Finished
+    rows are kept, and so is every finished model call. Where the folder holds no run, one is begun.
+    """
+    options = options_of(job, out, log, rows=rows, resume=resume, as_json=as_json, quiet=quiet)
     raise typer.Exit(run_job(options))
 
 

@@ -53,7 +53,7 @@ def told(path: Path, job: Job, checked: JobChecked) -> list[str]:
     """Return a job that can be run as lines for a person."""
     lines = [f"{path}: ready to run", f"  {checked.rows} rows in {checked.row_groups} row groups"]
     width = max(map(len, checked.generators), default=0)
-    lines += [f"  {name:{width}}  {_column(job.columns[name])}" for name in checked.generators]
+    lines += [f"  {name:{width}}  {_told(job, name)}" for name in checked.generators]
     lines += [one_line(f"warning: {warning}") for warning in checked.warnings]
     return lines
 
@@ -69,13 +69,21 @@ def _ask(job: Job, *, out: Path | None = None) -> JobChecked:
     return JobChecked((problem,))
 
 
+def _told(job: Job, name: str) -> str:
+    processor = job.processors.get(name)
+    if processor is not None:
+        return f"{processor.stage} processor, {processor.function}"
+    return _column(job.columns[name])
+
+
 def _column(column: Column) -> str:
     kind = str(type(column).__struct_config__.tag)
     match column:
         case ChatColumn(model=model) | EmbeddingColumn(model=model):
             return f"{kind}, model {model}"
-        case PythonColumn(function=function, outputs=outputs):
-            filled = f", fills {', '.join(outputs)}" if outputs else ""
+        case PythonColumn(function=function, outputs=outputs, side_effects=side_effects):
+            named = (*outputs, *side_effects)
+            filled = f", fills {', '.join(named)}" if named else ""
             return f"{kind}, {function}{filled}"
         case _:
             return kind

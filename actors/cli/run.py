@@ -28,7 +28,7 @@ from actors.cli.output import (
 from actors.cli.progress import PlainLines, Progress, Silent
 from actors.cli.summary import CANCELLED_BY, end_line, summary
 from actors.cli.view import look
-from actors.storage.layout import ACTOR_LOG
+from actors.storage.layout import ACTOR_LOG, next_log
 from actors.system.handle import JobHandle
 from actors.system.system import ActorSystem
 from messages import codec
@@ -57,15 +57,30 @@ class RunOptions(NamedTuple):
     out: Path
     log: Path
     rows: int | None
+    resume: bool
     as_json: bool
     quiet: bool
 
 
 def options_of(
-    job: Path, out: Path, log: Path | None, *, rows: int | None, as_json: bool, quiet: bool
+    job: Path,
+    out: Path,
+    log: Path | None,
+    *,
+    rows: int | None,
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> RunOptions:
-    """Return the options with the log in its usual place where none is named."""
-    return RunOptions(job, out, log or out / ACTOR_LOG, rows, as_json, quiet)
+    """Return the options with the log in its usual place where none is named: a resumed run has its own."""
+    return RunOptions(job, out, log or _usual_log(out, resume=resume), rows, resume, as_json, quiet)
+
+
+def _usual_log(out: Path, *, resume: bool) -> Path:
+    with contextlib.suppress(OSError):  # which is told with whatever else is wrong about the folder
+        if resume:
+            return next_log(out)
+    return out / ACTOR_LOG
 
 
 def run_job(options: RunOptions) -> int:
@@ -89,12 +104,12 @@ def _loaded(options: RunOptions) -> Job:
     try:
         return load_job(options.job, rows=options.rows)
     except JobError as error:
-        raise JobError(all_problems(error, out=options.out)) from None
+        raise JobError(all_problems(error, out=None if options.resume else options.out)) from None
 
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
     with ActorSystem.start() as system:
-        handle = system.submit(job, out=options.out, log=options.log)
+        handle = system.submit(job, out=options.out, log=options.log, resume=options.resume)
         if not options.quiet:
             complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")
             for warning in handle.warnings:

@@ -27,6 +27,7 @@ def summary(result: JobResult, *, log: Path) -> list[str]:
     lines = [f"{result.job_name}: {_OUTCOMES[result.status]}", f"  rows: {_rows(result)}"]
     lines += [_model(alias, usage.attempts, usage.outcomes) for alias, usage in result.models.items()]
     lines += [f"  dropped: {count} rows, {reason}" for reason, count in result.drop_reasons.items()]
+    lines += [f"  skipped: {count} cells of {column}" for column, count in sorted(result.skipped.items())]
     error = result.first_error
     if error is not None and error != CANCELLED_BY:
         lines.append(f"  first error: {one_line(error)}")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from actors.storage.layout import ACTOR_LOG, newest_log
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, LogRecord, decode_line
 from messages.telemetry import SequencedEvent
 
-LOG_FILE = "actors.jsonl"
+LOG_FILE = ACTOR_LOG
 """A run folder's log."""
 
 
@@ -28,15 +29,15 @@ class LogLine(NamedTuple):
 
 
 def log_path(path: str | Path) -> Path:
-    """Return the log that `path` means: a log file, or a run folder's.
+    """Return the log that `path` means: a log file, or that of a run folder's latest run.
 
     Raises:
         LogFormatError: there is none.
     """
     path = Path(path)
     if path.is_dir():
-        inside = path / LOG_FILE
-        if not inside.is_file():
+        inside = newest_log(path)
+        if inside is None:
             raise LogFormatError(f"{path} holds no {LOG_FILE}: it is no run folder, or its run had no log")
         return inside
     if not path.exists():

@@ -18,7 +18,18 @@ from messages.telemetry import RunDescriptor
 
 
 class _Attempt:
-    __slots__ = ("execution", "lease", "line", "number", "outcome", "resource", "state", "task", "time")
+    __slots__ = (
+        "execution",
+        "lease",
+        "line",
+        "number",
+        "outcome",
+        "replaced",
+        "resource",
+        "state",
+        "task",
+        "time",
+    )
 
     def __init__(self, number: int, execution: int) -> None:
         self.number = number
@@ -26,6 +37,7 @@ class _Attempt:
         self.task: Execution | None = None
         self.resource = ""
         self.lease = 0
+        self.replaced = 0
         self.line = 0
         self.outcome = ""
         self.state: AttemptState = "absent"
@@ -79,6 +91,9 @@ class RequestAccount:
         """Take the next event about a request attempt."""
         kind = record.event_kind
         attempt = self._attempt(line, record)
+        if record.diagnostics is not None and "replaces" in record.diagnostics:
+            self._recovered(line, record, attempt, record.diagnostics["replaces"])
+            return
         state = attempt.state
         following = ATTEMPT_LIFECYCLE[state].get(kind)
         if following is None:
@@ -168,13 +183,34 @@ class RequestAccount:
             task.attempts_until = max(task.attempts_until, record.captured_at)
 
     def _same_lease(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
-        if record.request_lease_id != attempt.lease:
+        if record.request_lease_id not in (attempt.lease, attempt.replaced):
             self._findings.add(
                 "wrong_lease",
                 f"{record.event_kind} of attempt {attempt.number} names request lease "
                 f"{record.request_lease_id}; it holds {attempt.lease or 'none'}",
                 line,
             )
+
+    def _recovered(self, line: int, record: EventRecord, attempt: _Attempt, replaced: int) -> None:
+        """Take a lease that a new controller issued for one of a lost controller's that was active."""
+        held = self._leases.pop(attempt.lease, None)
+        if held is not attempt or replaced not in (attempt.lease, attempt.replaced):
+            self._findings.add(
+                "wrong_lease",
+                f"request lease {record.request_lease_id} of attempt {attempt.number} takes the place of "
+                f"lease {replaced}, which it does not hold",
+                line,
+            )
+            return
+        self._uncount(attempt)
+        attempt.replaced = replaced
+        self._acquired(line, record, attempt)
+        self._findings.counts.request_leases -= 1  # the attempt's one lease, under another number
+
+    def _uncount(self, attempt: _Attempt) -> None:
+        if attempt.resource in self._endpoints:
+            self._count(attempt.resource, -1)
+            self._count(self._endpoints[attempt.resource], -1)
 
     def _acquired(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
         lease_id, resource = record.request_lease_id, record.resource
@@ -205,6 +241,8 @@ class RequestAccount:
 
     def _released(self, line: int, record: EventRecord, attempt: _Attempt, state: AttemptState) -> None:
         lease_id, outcome = record.request_lease_id, record.reason_or_outcome
+        if lease_id == attempt.replaced:
+            lease_id = attempt.lease  # the holder's token, back while no controller counted
         held_by = self._leases.pop(lease_id, None)
         if held_by is None:
             what = "again" if 0 < lease_id <= self._last_lease else "but was never issued"
@@ -219,9 +257,7 @@ class RequestAccount:
                 held_by.line,
                 line,
             )
-        if held_by.resource in self._endpoints:
-            self._count(held_by.resource, -1)
-            self._count(self._endpoints[held_by.resource], -1)
+        self._uncount(held_by)
         self._ended(record, attempt)
         self._judge_release(line, attempt, state, outcome)
 

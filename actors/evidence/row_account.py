@@ -27,12 +27,13 @@ class RowAccount:
         self._dropped = 0
 
     def begin(self, run: RunDescriptor) -> None:
-        """Take the rows and row groups of the run that starts."""
+        """Take the rows and row groups of the run that starts, and what was stored before it."""
         self._run = run
         self._in_flight = {}
         self._finished_below = 0
-        self._finished = set()
-        self._written = self._dropped = 0
+        self._finished = {number for first, end in run.row_groups_before for number in range(first, end)}
+        self._count_up()
+        self._written, self._dropped = run.rows_written_before, run.rows_dropped_before
 
     def admitted(self, line: int, record: EventRecord) -> None:
         """Take a row group into work."""
@@ -59,9 +60,7 @@ class RowAccount:
         if self._in_flight.pop(row_group, None) is None:
             self._findings.add("lifecycle", f"row group {row_group} is checkpointed, but not in flight", line)
         self._finished.add(row_group)
-        while self._finished_below in self._finished:
-            self._finished.remove(self._finished_below)
-            self._finished_below += 1
+        self._count_up()
         rows, dropped = _number(record, "rows"), _number(record, "dropped")
         self._written += rows
         self._dropped += dropped
@@ -101,6 +100,11 @@ class RowAccount:
         for holds, message in claims:
             if not holds:
                 self._findings.add("rows_conserved", message, line)
+
+    def _count_up(self) -> None:
+        while self._finished_below in self._finished:
+            self._finished.remove(self._finished_below)
+            self._finished_below += 1
 
     def _is_finished(self, row_group: int) -> bool:
         return row_group < self._finished_below or row_group in self._finished

@@ -23,12 +23,24 @@ from messages.telemetry import RunDescriptor
 class Execution:
     """One task execution, as far as it has come. `line` is the last that was about it."""
 
-    __slots__ = ("attempts_open", "attempts_until", "column", "lease", "line", "outcome", "state", "time")
+    __slots__ = (
+        "attempts_open",
+        "attempts_until",
+        "column",
+        "lease",
+        "line",
+        "outcome",
+        "replaced",
+        "state",
+        "time",
+    )
 
     def __init__(self, column: str) -> None:
         self.column = column
         self.state: TaskState = "absent"
         self.lease = 0
+        self.replaced = 0
+        """The lease of a lost controller that `lease` stands for: the token that its worker holds."""
         self.line = 0
         self.time = float("-inf")
         self.outcome = ""
@@ -85,6 +97,12 @@ class TaskAccount:
 
     def follow(self, line: int, record: EventRecord) -> None:
         """Take the next event about a task execution."""
+        if record.diagnostics is not None and "replaces" in record.diagnostics:
+            self._recovered(line, record)
+        else:
+            self._step(line, record)
+
+    def _step(self, line: int, record: EventRecord) -> None:
         kind = record.event_kind
         number = record.execution
         execution = self._executions.get(number)
@@ -108,7 +126,7 @@ class TaskAccount:
             self._acquired(line, record, number, execution)
         elif kind == "task_lease_released":
             self._released(line, record, number, execution, state)
-        elif record.task_lease_id and record.task_lease_id != execution.lease:
+        elif record.task_lease_id and record.task_lease_id not in (execution.lease, execution.replaced):
             self._findings.add(
                 "wrong_lease",
                 f"{kind} of execution {number} names lease {record.task_lease_id}; it holds "
@@ -161,6 +179,25 @@ class TaskAccount:
             rule = "start_before_lease"
         earlier = execution.line if execution.line != line else 0
         self._findings.add(rule, found, earlier, line)
+
+    def _recovered(self, line: int, record: EventRecord) -> None:
+        """Take a lease that a new controller issued for one of a lost controller's that was active."""
+        number, replaced = record.execution, (record.diagnostics or {})["replaces"]
+        execution = self._executions.get(number)
+        names = (execution.lease, execution.replaced) if execution is not None else ()
+        old = self._leases.pop(execution.lease, None) if execution is not None else None
+        if old is None or execution is None or replaced not in names:
+            self._findings.add(
+                "wrong_lease",
+                f"task lease {record.task_lease_id} of execution {number} takes the place of lease "
+                f"{replaced}, which it does not hold",
+                line,
+            )
+            return
+        self._free(old)
+        execution.replaced = replaced
+        self._acquired(line, record, number, execution)
+        self._findings.counts.task_leases -= 1  # the execution's one lease, under another number
 
     def _acquired(self, line: int, record: EventRecord, number: int, execution: Execution) -> None:
         lease_id = record.task_lease_id

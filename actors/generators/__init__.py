@@ -3,6 +3,7 @@
 from actors.generators.base import Generator, GeneratorError, GeneratorErrorKind, Mode, ModelCalls
 from actors.generators.compile import compile_generator, declared_outputs
 from actors.generators.functions import FunctionTable
+from actors.generators.processor import compile_processor
 
 __all__ = [
     "FunctionTable",
@@ -12,5 +13,6 @@ __all__ = [
     "Mode",
     "ModelCalls",
     "compile_generator",
+    "compile_processor",
     "declared_outputs",
 ]

@@ -53,7 +53,8 @@ class Generator:
     timeout_seconds: how long one task may run; None is without end.
 
     A generator keeps no state between tasks. Its result is `TaskOutcome.value`: for one output the
-    value (a list with one per row, where the task is about a row group), for several a list of those.
+    value (a list with one per row, where the task is about a row group), for several a list of those. One
+    that has more to say than a value returns a whole `TaskOutcome`.
     """
 
     def __init__(

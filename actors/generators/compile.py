@@ -12,6 +12,7 @@ from actors.generators.functions import FunctionTable
 from actors.generators.model_calls import ChatGenerator, EmbeddingGenerator
 from actors.generators.python_function import compile_python
 from actors.generators.sequence import SequenceGenerator
+from actors.generators.skipping import conditional, default_problems
 from actors.generators.templates import Template, compile_template
 from messages.job import (
     CategoryColumn,
@@ -28,7 +29,9 @@ from messages.job import (
 
 def declared_outputs(name: str, column: Column) -> tuple[str, ...]:
     """Return the dataset columns that the table `name` of a job fills."""
-    return column.outputs or (name,) if isinstance(column, PythonColumn) else (name,)
+    if isinstance(column, PythonColumn):
+        return (*(column.outputs or (name,)), *column.side_effects)
+    return (name,)
 
 
 def compile_generator(
@@ -47,6 +50,24 @@ def compile_generator(
     columns = dict.fromkeys(
         output for table, each in job.columns.items() for output in declared_outputs(table, each)
     ).keys()
+    made = _unconditional(name, column, job, known, columns, functions)
+    problems = [*(made if isinstance(made, tuple) else ()), *default_problems(name, column)]
+    if column.skip is not None:
+        # Where the column itself cannot be compiled, its condition is judged as a cell's.
+        inner = Generator(name, mode="inline") if isinstance(made, tuple) else made
+        made = conditional(inner, column, known=known, columns=columns)
+        problems += made if isinstance(made, tuple) else ()
+    return tuple(problems) or made
+
+
+def _unconditional(
+    name: str,
+    column: Column,
+    job: Job,
+    known: AbstractSet[str] | None,
+    columns: AbstractSet[str],
+    functions: FunctionTable | None,
+) -> Generator | tuple[Problem, ...]:
     match column:
         case CategoryColumn():
             return compile_category(name, column, job.seed)

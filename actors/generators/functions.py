@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -88,3 +89,18 @@ def _local(reference: str, path: str) -> Callable[..., Any] | Problem:
 
 def _is_choice(key: str, value: Any, module: types.ModuleType) -> bool:
     return not key.startswith("_") and callable(value) and getattr(value, "__module__", "") == module.__name__
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Return whether calling `function` makes a coroutine."""
+    return _any_of(inspect.iscoroutinefunction, function)
+
+
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Return whether calling `function` makes a generator, plain or async: it has no result."""
+    return _any_of(inspect.isgeneratorfunction, function) or _any_of(inspect.isasyncgenfunction, function)
+
+
+def _any_of(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Apply `test` to a function, or to what calling an object would call."""
+    return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - its body matters

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from types import NoneType
 from typing import Any
 
 from actors.generators.base import Generator, ModelCalls
-from actors.generators.functions import FunctionTable
+from actors.generators.functions import FunctionTable, is_async, is_generator
 from actors.generators.json_values import ATOMS, isolated
 from actors.generators.python_results import ResultShape
 from actors.generators.signatures import Call, SignatureReader
@@ -26,23 +25,27 @@ class PythonGenerator(Generator):
     def __init__(self, name: str, column: PythonColumn, function: Callable[..., Any], call: Call) -> None:
         super().__init__(
             name,
-            mode="async" if _is_async(function) else "thread",
+            mode="async" if is_async(function) else "thread",
             task_type=column.scope,
-            outputs=column.outputs,
+            outputs=_outputs(name, column),
             needs=call.needs,
             timeout_seconds=column.timeout_seconds,
         )
         self._function = function
         self._call = call
-        self._checked = ResultShape(name, column.outputs, in_rows=column.scope != "cell").checked
+        self._checked = ResultShape(
+            name, _outputs(name, column), column.side_effects, in_rows=column.scope != "cell"
+        ).checked
         # The two shortcuts of the commonest case, a cell with one output: its inputs are the arguments
         # as they stand, and these types need no check.
         self._is_direct = call.is_direct and column.scope == "cell"
-        single = column.scope == "cell" and not column.outputs
+        single = column.scope == "cell" and not _outputs(name, column)
         self._passing = frozenset({NoneType, bool}) if single else frozenset()
 
     def run(self, start: TaskStart) -> Any:
         """Call the plain function; the caller chooses the thread."""
+        if not start.rows:
+            return self._nothing()
         positional, keywords = self._arguments(start)
         return self._checked(self._function(*positional, **keywords), start.rows)
 
@@ -56,12 +59,18 @@ class PythonGenerator(Generator):
                     inputs = {name: isolated(value) for name, value in inputs.items()}
                     break
             found = await self._function(**inputs)
+        elif not start.rows:
+            return self._nothing()
         else:
             positional, keywords = self._arguments(start)
             found = await self._function(*positional, **keywords)
         if type(found) in self._passing:
             return found
         return self._checked(found, start.rows)
+
+    def _nothing(self) -> list[Any]:
+        """Return the result for no rows: all that the batch was about were skipped or dropped meanwhile."""
+        return [] if len(self.outputs) == 1 else [[] for _ in self.outputs]
 
     def _arguments(self, start: TaskStart) -> tuple[list[Any], dict[str, Any]]:
         call, inputs = self._call, start.inputs
@@ -86,20 +95,14 @@ def compile_python(
     function = functions.find(column.function, path)
     if isinstance(function, Problem):
         return (function,)
-    if _is_generator(function):
+    if is_generator(function):
         return (Problem(path, "is a generator function (it uses `yield`)", "return the value, or a list"),)
     call = SignatureReader(name, column, known, columns).read(function)
     return call if isinstance(call, tuple) else PythonGenerator(name, column, function, call)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    return _any_of(inspect.iscoroutinefunction, function)
-
-
-def _is_generator(function: Callable[..., Any]) -> bool:
-    return _any_of(inspect.isgeneratorfunction, function) or _any_of(inspect.isasyncgenfunction, function)
-
-
-def _any_of(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
-    """Apply `test` to a function, or to what calling an object would call."""
-    return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004 - its body matters
+def _outputs(name: str, column: PythonColumn) -> tuple[str, ...]:
+    """Return what the function's result lists: empty where it is the value of the table's own column."""
+    if not column.side_effects:
+        return column.outputs
+    return (*(column.outputs or (name,)), *column.side_effects)

@@ -14,12 +14,16 @@ class ResultShape:
     """The shape that one function's results must have, and their way into it.
 
     outputs: the columns that it declares to fill; empty for its own column alone.
+    optional: those of the outputs that a mapping may leave out; they are None then.
     in_rows: whether each output is a list with one value per row.
     """
 
-    def __init__(self, column: str, outputs: tuple[str, ...], *, in_rows: bool) -> None:
+    def __init__(
+        self, column: str, outputs: tuple[str, ...], optional: tuple[str, ...] = (), *, in_rows: bool
+    ) -> None:
         self._column = column
         self._outputs = outputs
+        self._optional = optional
         self._in_rows = in_rows
 
     def checked(self, found: Any, rows: int) -> Any:
@@ -36,15 +40,15 @@ class ResultShape:
             return self._output(found, rows, "")
         made = [
             self._output(value, rows, f"output {name!r} of ")
-            for name, value in zip(self._outputs, self._split(found), strict=True)
+            for name, value in zip(self._outputs, self._split(found, rows), strict=True)
         ]
         return made if len(made) > 1 else made[0]
 
-    def _split(self, found: Any) -> list[Any]:
+    def _split(self, found: Any, rows: int) -> list[Any]:
         """Return one entry per output."""
         outputs = self._outputs
         if isinstance(found, Mapping):
-            missing = [name for name in outputs if name not in found]
+            missing = [name for name in outputs if name not in found and name not in self._optional]
             extra = [str(name) for name in found if name not in outputs]
             if missing or extra:
                 raise self._wrong_shape(
@@ -52,7 +56,8 @@ class ResultShape:
                     f"{' and ' if missing and extra else ''}{_listed('an undeclared ', extra)}; "
                     f"return exactly {', '.join(outputs)}"
                 )
-            return [found[name] for name in outputs]
+            absent = [None] * rows if self._in_rows else None
+            return [found.get(name, absent) for name in outputs]
         if isinstance(found, list | tuple):
             if len(found) != len(outputs):
                 raise self._wrong_shape(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from actors.generators import declared_outputs
+from actors.generators import Generator, declared_outputs
 from messages.hints import possible
-from messages.job import ChatColumn, EmbeddingColumn, Job, Problem, PythonColumn
+from messages.job import ChatColumn, Column, EmbeddingColumn, Job, Problem, PythonColumn
 
 RESERVED_RESOURCES = ("submission", "llm_wait", "local", "threads")
 """The resources that exist in every job."""
@@ -40,7 +40,28 @@ def name_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]
             )
     yield from _resource_problems(job)
     yield from _column_problems(job, source_fields)
+    yield from _processor_problems(job, source_fields)
     yield from _model_problems(job)
+
+
+def side_effect_problems(job: Job, generators: Mapping[str, Generator]) -> Iterator[Problem]:
+    """Yield a problem for every generator that needs a side effect: nobody waits for one (R7)."""
+    owners = {
+        effect: f"columns.{table}"
+        for table, column in job.columns.items()
+        if isinstance(column, PythonColumn)
+        for effect in column.side_effects
+    }
+    for name, generator in generators.items():
+        for need in generator.needs:
+            if need in owners:
+                owner = owners[need]
+                yield Problem(
+                    f"columns.{name}",
+                    f"needs {need!r}, a side effect of {owner}, which no column can wait for",
+                    f"name it in {owner}.outputs",
+                    (f"{owner}.side_effects",),
+                )
 
 
 def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]:
@@ -51,10 +72,8 @@ def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Probl
     for table, column in job.columns.items():
         if not _is_name(table):
             yield Problem(f"columns.{table}", f"is called {table!r}", _NAME_RULE)
-        listed = isinstance(column, PythonColumn) and bool(column.outputs)
-        for index, output in enumerate(declared_outputs(table, column)):
-            path = f"columns.{table}.outputs[{index}]" if listed else f"columns.{table}"
-            if listed and not _is_name(output):
+        for output, path in zip(declared_outputs(table, column), _output_paths(table, column), strict=True):
+            if path != f"columns.{table}" and not _is_name(output):
                 yield Problem(path, f"is {output!r}", _NAME_RULE)
             if output in source_fields:
                 found, other = f"the source has a field {output!r} already", "source"
@@ -63,6 +82,30 @@ def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Probl
                 found, other = f"{owners[output]} fills {output!r} already", f"{owners[output]}.outputs"
                 yield Problem(path, found, "choose another name", (other, f"columns.{table}.outputs"))
             owners.setdefault(output, f"columns.{table}")
+
+
+def _output_paths(table: str, column: Column) -> list[str]:
+    """Return where the job file names each of `declared_outputs`."""
+    if not isinstance(column, PythonColumn):
+        return [f"columns.{table}"]
+    named = [f"columns.{table}.outputs[{index}]" for index in range(len(column.outputs))]
+    return (named or [f"columns.{table}"]) + [
+        f"columns.{table}.side_effects[{index}]" for index in range(len(column.side_effects))
+    ]
+
+
+def _processor_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield a problem for every processor whose name is no name, or would be taken for a column's."""
+    owners = dict.fromkeys(source_fields, "source")
+    for table, column in job.columns.items():
+        owners |= dict.fromkeys((table, *declared_outputs(table, column)), f"columns.{table}")
+    for name in job.processors:
+        path = f"processors.{name}"
+        if not _is_name(name):
+            yield Problem(path, f"is called {name!r}", _NAME_RULE)
+        if name in owners:
+            found, rests_on = f"{owners[name]} has the name {name!r} already", ("columns.*", "source")
+            yield Problem(path, found, "choose another name", rests_on)
 
 
 def _model_problems(job: Job) -> Iterator[Problem]:
@@ -85,7 +128,7 @@ def _resource_problems(job: Job) -> Iterator[Problem]:
                 f"choose another than {', '.join(RESERVED_RESOURCES)} and {_REQUEST_PREFIX}...",
             )
     for table, column in job.columns.items():
-        for name in column.resources if isinstance(column, PythonColumn) else ():
+        for name in column.resources:
             if name not in job.limits.resources:
                 yield Problem(
                     f"columns.{table}.resources.{name}",

@@ -31,6 +31,14 @@ def number_problems(job: Job) -> Iterator[Problem]:
         yield from _of_model(f"models.{name}", model)
     yield from _of_columns(job)
     yield from _of_limits(job.limits)
+    guard, size = job.limits.adaptive_row_guard, job.row_group_size
+    if guard is not None and job.limits.row_group_admission != "adaptive":
+        found, remedy = "is given, but row_group_admission is not", "set it to 'adaptive', or leave this out"
+        mode = "limits.row_group_admission"
+        yield Problem("limits.adaptive_row_guard", f"{found} 'adaptive'", remedy, (mode,))
+    if guard is not None and guard < size:
+        expected = f"expected at least row_group_size, {size}: a row group is taken in whole"
+        yield Problem("limits.adaptive_row_guard", f"is {guard}", expected, ("row_group_size",))
     yield from _of_failure(job.failure)
 
 
@@ -61,9 +69,12 @@ def _of_columns(job: Job) -> Iterator[Problem]:
     for name, column in job.columns.items():
         if isinstance(column, PythonColumn):
             yield from _duration(f"columns.{name}.timeout_seconds", column.timeout_seconds)
-            for resource, amount in column.resources.items():
-                if amount < 1:
-                    yield Problem(f"columns.{name}.resources.{resource}", f"is {amount}", _AT_LEAST_1)
+        for resource, amount in column.resources.items():
+            if amount < 1:
+                yield Problem(f"columns.{name}.resources.{resource}", f"is {amount}", _AT_LEAST_1)
+
+    for name, processor in job.processors.items():
+        yield from _duration(f"processors.{name}.timeout_seconds", processor.timeout_seconds)
 
 
 def _of_limits(limits: Limits) -> Iterator[Problem]:
@@ -96,6 +107,11 @@ def _of_failure(failure: FailurePolicy) -> Iterator[Problem]:
             f"expected a finite number of at least backoff_seconds, {first}",
             ("failure.backoff_seconds",),
         )
+    rate, window = failure.early_shutdown_rate, failure.early_shutdown_window
+    if rate is not None and not 0 <= rate <= 1:
+        yield Problem("failure.early_shutdown_rate", f"is {rate}", "expected a share from 0 to 1")
+    if window < 1:
+        yield Problem("failure.early_shutdown_window", f"is {window}", _AT_LEAST_1)
 
 
 def _duration(path: str, seconds: float | None) -> Iterator[Problem]:

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 from actors.generators import FunctionTable, Generator, compile_generator, declared_outputs
 from actors.planning.graph import Upstream, cycles, dependency_order, upstream_of
-from actors.planning.names import name_problems
+from actors.planning.names import name_problems, side_effect_problems
 from actors.planning.numbers import number_problems, sequence_problems
+from actors.planning.processors import Processors
 from actors.planning.request_resources import RequestResourceResolver
 from actors.planning.resolver import TaskSchedulingResolver
-from messages.job import ChatColumn, EmbeddingColumn, Job, JobError, Problem, PythonColumn
+from messages.job import ChatColumn, ColumnSettings, EmbeddingColumn, Job, JobError, Problem, PythonColumn
 from messages.job_file import normalized
 from messages.metadata import SchedulingMetadataError
 from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
 from messages.request_admission import ProviderModelKey
 
-_DECIDE_NEEDS = ("needs", "scope", "outputs")
-"""What of a python column, beside its function, decides what it waits for and what waits for it."""
+_DECIDE_NEEDS = ("needs", "scope", "outputs", "side_effects", "skip")
+"""What of a column, beside its templates or its function, decides what it waits for and what waits for it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class _Preparation:
         self._problems: list[Problem] = []
         self._requests = RequestResourceResolver(job)
         self._resolver = TaskSchedulingResolver(self._requests, job.limits)
+        self._functions = FunctionTable(job.base_dir)
 
     def result(self) -> Prepared | Unpreparable:
         job = self._job
@@ -79,8 +81,11 @@ class _Preparation:
             )
         self._problems += number_problems(job)
         self._problems += sequence_problems(job, self._rows)
-        generators = self._compiled()
-        upstream = upstream_of(generators.values(), self._fields)
+        columns = self._compiled()
+        self._problems += side_effect_problems(job, columns)
+        processors = Processors(job, self._fields, columns, self._functions)
+        self._problems += processors.problems
+        upstream = upstream_of(columns.values(), self._fields)
         self._problems += (
             Problem(
                 f"columns.{cycle[0]}",
@@ -90,6 +95,8 @@ class _Preparation:
             )
             for cycle in cycles(upstream)
         )
+        upstream = processors.woven_into(upstream, columns)
+        generators = {**columns, **processors.generators}
         scheduling = self._resolved(generators)
         limits = self._resource_limits(scheduling)
         self._problems += self._beyond_limits(scheduling, limits)
@@ -112,10 +119,9 @@ class _Preparation:
                     ),
                 )
             ).keys()
-        functions = FunctionTable(self._job.base_dir)
         generators: dict[str, Generator] = {}
         for name, column in self._job.columns.items():
-            made = compile_generator(name, column, self._job, known, functions=functions)
+            made = compile_generator(name, column, self._job, known, functions=self._functions)
             if isinstance(made, tuple):
                 self._problems += made
             else:
@@ -125,7 +131,7 @@ class _Preparation:
     def _resolved(self, generators: dict[str, Generator]) -> dict[str, ResolvedTaskScheduling]:
         resolved: dict[str, ResolvedTaskScheduling] = {}
         for name, generator in generators.items():
-            column = self._job.columns[name]
+            column = self._job.columns.get(name)
             if isinstance(column, ChatColumn | EmbeddingColumn):
                 model = self._job.models.get(column.model)
                 if model is None or not model.provider or not model.model:
@@ -200,6 +206,10 @@ class _Preparation:
             max_retries=job.failure.max_retries,
             backoff_seconds=job.failure.backoff_seconds,
             max_backoff_seconds=job.failure.max_backoff_seconds,
+            early_shutdown_rate=job.failure.early_shutdown_rate,
+            early_shutdown_window=job.failure.early_shutdown_window,
+            row_group_admission=job.limits.row_group_admission,
+            adaptive_row_guard=job.limits.adaptive_row_guard,
             warnings=(*self._requests.warnings(), *self._resolver.warnings),
             models={alias: self._requests.endpoint(alias).name for alias in aliases},
         )
@@ -207,7 +217,8 @@ class _Preparation:
     def _generator_plan(
         self, generator: Generator, upstream: tuple[str, ...], scheduling: ResolvedTaskScheduling
     ) -> GeneratorPlan:
-        column = self._job.columns[generator.name]
+        column = self._job.columns.get(generator.name)
+        skips = column or ColumnSettings()
         return GeneratorPlan(
             name=generator.name,
             task_type=generator.task_type,
@@ -216,6 +227,9 @@ class _Preparation:
             upstream=upstream,
             scheduling=scheduling,
             order_dependent=isinstance(column, PythonColumn) and column.order_dependent,
+            skip_default=skips.skip_default,
+            skip_propagates=skips.skip_propagates,
+            skip_with_upstream=skips.skip_when_upstream_skipped,
         )
 
 

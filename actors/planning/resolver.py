@@ -29,8 +29,10 @@ class TaskSchedulingResolver:
         self._limits = limits
         self._vectors: dict[SchedulerResourceRequest, SchedulerResourceRequest] = {}
 
-    def resolve(self, generator: Generator, column: Column) -> ResolvedTaskScheduling:
+    def resolve(self, generator: Generator, column: Column | None) -> ResolvedTaskScheduling:
         """Return the queue group, the resources and the request resource of a generator's tasks.
+
+        `column` is None for a processor: it is local work.
 
         Raises:
             SchedulingMetadataError: its metadata cannot be used, and there is no fallback for it.
@@ -52,7 +54,7 @@ class TaskSchedulingResolver:
             request_resource=request_resource,
         )
 
-    def _metadata(self, column: Column) -> SchedulingMetadata:
+    def _metadata(self, column: Column | None) -> SchedulingMetadata:
         match column:
             case ChatColumn():
                 return self._model_metadata(column.model, "chat")
@@ -103,13 +105,15 @@ class TaskSchedulingResolver:
         limit = None if metadata.kind == "local" else self._limits.group_limit_factor * weight
         return TaskGroupSpec(key=key, weight=weight, admitted_limit=limit, name=key.name)
 
-    def _amounts(self, generator: Generator, column: Column, metadata: SchedulingMetadata) -> dict[str, int]:
+    def _amounts(
+        self, generator: Generator, column: Column | None, metadata: SchedulingMetadata
+    ) -> dict[str, int]:
         amounts = {"submission": 1, "local" if metadata.kind == "local" else "llm_wait": 1}
         if generator.mode == "thread":
             amounts["threads"] = 1
         if metadata.kind == "local" and metadata.identity != _LOCAL.identity:
             amounts |= self._named(generator, metadata.identity[0])
-        if isinstance(column, PythonColumn):
+        if column is not None:
             amounts |= column.resources
         return amounts
 

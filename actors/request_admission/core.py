@@ -10,22 +10,31 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
+import msgspec
+
 from actors.request_admission.endpoints import Endpoint, Resource
 from actors.request_admission.leases import RequestLeases
+from actors.request_admission.recovery import Recovery
 from actors.request_admission.waiters import Waiter
-from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
+from messages._base import REQUEST_ADMISSION, SCHEDULER, TELEMETRY, WORKER, Message, Outgoing
 from messages.request_admission import (
     AcquireRequestLease,
     CancelRequestWait,
+    HeldRequestLease,
     ProviderModelKey,
     RegisterRequestResources,
+    ReportRequestLeases,
     RequestAdmissionDenied,
     RequestAdmissionSnapshot,
     RequestDenialReason,
     RequestEventContext,
+    RequestHolderLost,
+    RequestLease,
     RequestLeaseDenied,
     RequestLeaseGranted,
     RequestLeaseReturned,
+    RequestLeasesReported,
+    RequestOutcome,
     RequestResourcesRegistered,
     ReturnRequestLease,
 )
@@ -40,8 +49,10 @@ class RequestAdmissionCore:
         self._leases = RequestLeases(generation)
         self._endpoints: dict[str, Endpoint] = {}
         self._resources: dict[str, Resource] = {}
-        self._holds: dict[int, Resource] = {}
-        """The resource that each active lease counts against, also when it is no longer registered."""
+        self._holds: dict[int, tuple[Resource, RequestEventContext]] = {}
+        """What each active lease counts against, also when it is no longer registered, and is about."""
+        self._recovery: Recovery | None = Recovery() if generation > 1 else None
+        self._registered: RegisterRequestResources | None = None
         self._waiting: dict[int, tuple[Resource, Waiter]] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._snapshots = 0
@@ -51,6 +62,8 @@ class RequestAdmissionCore:
             AcquireRequestLease: self._acquire,
             CancelRequestWait: self._cancel,
             ReturnRequestLease: self._return,
+            RequestLeasesReported: self._reported,
+            RequestHolderLost: self._holder_lost,
         }
 
     @property
@@ -101,7 +114,7 @@ class RequestAdmissionCore:
     def check(self) -> None:
         """Assert that counts equal what they count, and that nobody waits who could go."""
         for resource in self._resources.values():
-            held = sum(holder is resource for holder in self._holds.values())
+            held = sum(holder is resource for holder, _ in self._holds.values())
             assert resource.in_flight == held <= resource.limit.effective_max
             assert len(resource.waiters) == len(resource.waiters.waiters())
             assert not (len(resource.waiters) and resource.has_room), f"{resource.name}: a wake-up was lost"
@@ -114,6 +127,9 @@ class RequestAdmissionCore:
     # -- commands ----------------------------------------------------------------------------------
 
     def _register(self, message: RegisterRequestResources, now: float) -> list[Outgoing]:
+        if self._recovery is not None and self._registered == message:
+            return self._registration(message)  # asked again, for one that was lost in its turn
+        self._registered = message
         outgoing = self._deny_all("shutdown", now)
         self._endpoints, self._resources = {}, {}
         for spec in message.resources:
@@ -127,10 +143,17 @@ class RequestAdmissionCore:
             self._events.append(
                 Event("request_resource_registered", now, resource=resource.name, diagnostics=diagnostics)
             )
+        if self._recovery is not None and not self._recovery.over:
+            outgoing.append(Outgoing(WORKER, ReportRequestLeases(reply_to=REQUEST_ADMISSION)))
+        return outgoing + self._registration(message)
+
+    def _registration(self, message: RegisterRequestResources) -> list[Outgoing]:
         registered = RequestResourcesRegistered(message.run_id, self._generation)
-        return [*outgoing, Outgoing(message.reply_to or SCHEDULER, registered)]
+        return [Outgoing(message.reply_to or SCHEDULER, registered)]
 
     def _acquire(self, message: AcquireRequestLease, now: float) -> list[Outgoing]:
+        if self._recovery is not None and self._recovery.keep(message):
+            return []
         item = message.item
         context = item.event_context
         resource = self._resources.get(item.resource.name)
@@ -149,19 +172,27 @@ class RequestAdmissionCore:
             return [self._grant(resource, waiter, now)]
         if not len(resource.waiters):
             self._record("request_queue_formed", context, resource, now)
-        resource.waiters.add(waiter)
-        self._waiting[context.request_attempt_id] = (resource, waiter)
-        if waiter.deadline is not None:
-            heappush(self._deadlines, (waiter.deadline, context.request_attempt_id))
+        self._wait(resource, waiter)
         return []
 
+    def _wait(self, resource: Resource, waiter: Waiter) -> None:
+        attempt = waiter.message.item.event_context.request_attempt_id
+        resource.waiters.add(waiter)
+        self._waiting[attempt] = (resource, waiter)
+        if waiter.deadline is not None:
+            heappush(self._deadlines, (waiter.deadline, attempt))
+
     def _cancel(self, message: CancelRequestWait, now: float) -> list[Outgoing]:
+        if self._recovery is not None and self._recovery.keep(message):
+            return []
         found = self._waiting.get(message.request_attempt_id)
         if found is None:
             return []  # granted meanwhile: the worker gives that lease back (A7)
         return [self._give_up(*found, "cancellation", "request_wait_cancelled", now)]
 
     def _return(self, message: ReturnRequestLease, now: float) -> list[Outgoing]:
+        if self._recovery is not None and self._recovery.keep(message):
+            return []
         lease, outcome = message.lease, message.outcome
         reason = self._leases.take_back(lease)
         outgoing: list[Outgoing] = []
@@ -180,8 +211,11 @@ class RequestAdmissionCore:
                     reason_or_outcome=reason,
                 )
             )
-            return outgoing
-        resource = self._holds.pop(lease.lease_id)
+            successor = self._recovery.successor(lease) if self._recovery is not None else None
+            if successor is None:
+                return outgoing
+            return outgoing + self._return(msgspec.structs.replace(message, lease=successor), now)
+        resource, _ = self._holds.pop(lease.lease_id)
         resource.free()
         resource.last_outcome = outcome.kind
         resource.limit.on_return(lease, outcome, now=now)
@@ -194,6 +228,73 @@ class RequestAdmissionCore:
             outcome=outcome.kind,
         )
         return outgoing + self._serve(resource.endpoint, now)
+
+    # -- after a loss ------------------------------------------------------------------------------
+
+    def _reported(self, message: RequestLeasesReported, now: float) -> list[Outgoing]:
+        """Take over what the worker holds and who waits there; nothing was granted until now (A3)."""
+        recovery = self._recovery
+        if recovery is None or recovery.over:
+            return []
+        for held in message.held:
+            self._adopt(held, recovery, now)
+        for context, lease, outcome in recovery.returned():
+            # Returned while nobody counted: the token is back, and there is nothing left to free.
+            self._record_return(context, lease, outcome, now)
+        for context in recovery.cancelled():
+            self._record_cancelled(context, now)
+        known = recovery.asked()
+        outgoing: list[Outgoing] = []
+        recovery.over = True
+        for waiting in message.waiting:
+            context = waiting.item.event_context
+            resource = self._resources.get(waiting.item.resource.name)
+            if context.request_attempt_id in known or resource is None:
+                outgoing += self._acquire(waiting, now)
+            else:
+                self._wait(resource, Waiter(waiting, now))
+        for endpoint in self._endpoints.values():
+            outgoing += self._serve(endpoint, now)
+        return outgoing
+
+    def _adopt(self, held: HeldRequestLease, recovery: Recovery, now: float) -> None:
+        resource = self._resources.get(held.lease.resource.name)
+        if resource is None:
+            return
+        lease = self._leases.adopt(held.lease, now=now)
+        recovery.reissued[held.lease.lease_id] = lease
+        resource.take()
+        self._holds[lease.lease_id] = (resource, held.event_context)
+        self._events.append(
+            Event(
+                "request_lease_acquired",
+                now,
+                held.event_context.correlation,
+                request_lease_id=lease.lease_id,
+                request_attempt_id=held.event_context.request_attempt_id,
+                resource=resource.name,
+                reason_or_outcome="recovered",
+                diagnostics={"replaces": held.lease.lease_id},
+            )
+        )
+
+    def _holder_lost(self, message: RequestHolderLost, now: float) -> list[Outgoing]:
+        """Take back every lease of a worker that is gone, and let nobody wait there any more."""
+        recovering = self._recovery is not None and not self._recovery.over
+        known = self._recovery.asked() if recovering and self._recovery is not None else set()
+        outgoing = self._deny_all("cancellation", now)
+        for waiting in message.waiting if recovering else ():
+            context = waiting.item.event_context
+            if context.request_attempt_id not in known:
+                self._record_cancelled(context, now)
+        outcome = RequestOutcome("local_cancelled")
+        for held in message.held if recovering else ():
+            # Nobody counts it here, and nothing else will tell that it is back.
+            self._record_return(held.event_context, held.lease, outcome, now)
+        for lease_id, (_, context) in list(self._holds.items()):
+            lease = self._leases.active[lease_id]
+            outgoing += self._return(ReturnRequestLease(lease, outcome, context), now)
+        return outgoing
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -217,10 +318,10 @@ class RequestAdmissionCore:
             current_limit=resource.limit.current,
             effective_max=resource.limit.effective_max,
         )
-        self._holds[lease.lease_id] = resource
+        self._holds[lease.lease_id] = (resource, context)
         self._record("request_wait_completed", context, resource, now)
         self._record("request_lease_acquired", context, resource, now, lease_id=lease.lease_id)
-        return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease))
+        return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease, context))
 
     def _expire(self, now: float) -> list[Outgoing]:
         outgoing: list[Outgoing] = []
@@ -268,6 +369,32 @@ class RequestAdmissionCore:
         )
         denied = RequestAdmissionDenied(reason, message=text)
         return Outgoing(message.reply_to, RequestLeaseDenied(context.request_attempt_id, denied))
+
+    def _record_cancelled(self, context: RequestEventContext, now: float) -> None:
+        self._events.append(
+            Event(
+                "request_wait_cancelled",
+                now,
+                context.correlation,
+                request_attempt_id=context.request_attempt_id,
+                reason_or_outcome="cancellation",
+            )
+        )
+
+    def _record_return(
+        self, context: RequestEventContext, lease: RequestLease, outcome: RequestOutcome, now: float
+    ) -> None:
+        self._events.append(
+            Event(
+                "request_lease_released",
+                now,
+                context.correlation,
+                request_lease_id=lease.lease_id,
+                request_attempt_id=context.request_attempt_id,
+                resource=lease.resource.name,
+                reason_or_outcome=outcome.kind,
+            )
+        )
 
     def _note_drained(self, resource: Resource, waiter: Waiter, now: float) -> None:
         if not len(resource.waiters):

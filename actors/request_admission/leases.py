@@ -34,6 +34,15 @@ class RequestLeases:
         self.active[lease.lease_id] = lease
         return lease
 
+    def adopt(self, lost: RequestLease, *, now: float) -> RequestLease:
+        """Return a new active token for an attempt that holds one of an earlier generation."""
+        lease = RequestLease(
+            self._next_id, self.generation, lost.resource, now, lost.current_limit, lost.effective_max
+        )
+        self._next_id += 1
+        self.active[lease.lease_id] = lease
+        return lease
+
     def take_back(self, lease: RequestLease) -> str:
         """End a token if it is active; return `released`, or why it is not accepted."""
         known = self.active.get(lease.lease_id)

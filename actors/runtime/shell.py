@@ -22,7 +22,9 @@ from actors.runtime.logger import actor_logger
 from actors.runtime.router import Router
 from messages._base import SCHEDULER, TELEMETRY, ActorName, Message, MessageRejected, Outgoing, Query
 from messages.supervision import (
+    ActorRestarted,
     ActorSnapshot,
+    CrashActor,
     DeadlineReached,
     GetSnapshot,
     HandlerFailed,
@@ -39,8 +41,16 @@ class ActorShell(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, name: ActorName, core: Core, router: Router, clock: RunClock) -> None:
+    def __init__(
+        self,
+        name: ActorName,
+        core: Core,
+        router: Router,
+        clock: RunClock,
+        rebuild: Callable[[Core], Core] | None = None,
+    ) -> None:
         super().__init__()
+        self._rebuild = rebuild
         self.name = name
         self.core = core
         self.clock = clock
@@ -99,11 +109,26 @@ class ActorShell(pykka.ThreadingActor):
                 self.send(self.core.handle(message, now=self.clock.now()))
             elif isinstance(message, GetSnapshot):
                 self._answer_snapshot(message)
+            elif isinstance(message, CrashActor) and self._rebuild is not None:
+                self._begin_anew(self._rebuild)
             elif not isinstance(message, DeadlineReached):
                 kind = type(message).__name__
                 self._reject(message, "unknown_message", f"{self.name} does not handle {kind}")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, the actor lives
             self._reject(message, "handler_error", self._contain(type(message).__name__, error))
+
+    def _begin_anew(self, rebuild: Callable[[Core], Core]) -> None:
+        """Lose the core and go on with a new one, of the next generation.
+
+        What the lost one had handled is sent first: a crash falls between two messages. The mailbox is
+        the actor's address and outlives it.
+        """
+        self._settle()
+        self.log.error("actor_crashed", generation=self.core.generation)
+        self.core = rebuild(self.core)
+        self.log.warning("actor_restarted", generation=self.core.generation)
+        if self.name != SCHEDULER:
+            self.send([Outgoing(SCHEDULER, ActorRestarted(self.name, self.core.generation))])
 
     def _settle(self) -> None:
         deadline = None

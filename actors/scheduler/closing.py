@@ -57,6 +57,11 @@ class Closing:
         awaited = self._awaited
         return awaited is not None and (awaited.to, type(awaited.message).__name__) == (actor, message_type)
 
+    def repeat_for(self, actor: ActorName) -> list[Outgoing]:
+        """Return the step under way once more, if it waits for this actor: its answer may be lost."""
+        awaited = self._awaited
+        return [awaited] if awaited is not None and awaited.to == actor else []
+
     def pass_over(self, reason: str) -> None:
         """Note why the step under way has failed; a run that storage cannot close has failed itself."""
         if self.awaits(STORAGE, CloseRun.__name__):
@@ -125,6 +130,8 @@ class Closing:
             wall_seconds=round(now - self._started_at, 6),
             first_error=error,
             models=self._models,
+            possibly_billed=run.earlier.possibly_billed,
+            skipped=dict(run.skips.counts),
         )
 
     def _status(self, dropped: int) -> JobStatus:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
+from actors.scheduler.order_gate import OrderGate
 from messages.plan import GeneratorPlan, JobPlan
 from messages.tasks import Task, TaskId
 
@@ -19,7 +20,15 @@ _DROPPED = 2
 class _Generator:
     """One generator's place in the graph, by number."""
 
-    __slots__ = ("cell_upstream", "dependents", "group_upstream", "is_cell", "number", "plan")
+    __slots__ = (
+        "cell_upstream",
+        "dependents",
+        "group_upstream",
+        "is_cell",
+        "number",
+        "plan",
+        "skipped_with",
+    )
 
     def __init__(self, number: int, plan: GeneratorPlan) -> None:
         self.number = number
@@ -28,16 +37,19 @@ class _Generator:
         self.dependents: list[_Generator] = []
         self.cell_upstream: list[_Generator] = []
         self.group_upstream: list[_Generator] = []
+        self.skipped_with: list[_Generator] = []
+        """The generators whose cells are skipped where one of this generator's is."""
 
 
 class _RowGroup:
     """One row group's progress.
 
     `waiting[g]` counts what generator g still waits for: per row for a cell generator, in all for one
-    over the row group. `done[g]` says per row (or once) what is complete.
+    over the row group. `done[g]` says per row (or once) what is complete. `skips[g]` marks the rows in
+    which generator g is to be skipped; it has only generators of which there are any.
     """
 
-    __slots__ = ("alive", "done", "dropped", "first_row", "index", "open_tasks", "rows", "waiting")
+    __slots__ = ("alive", "done", "dropped", "first_row", "index", "open_tasks", "rows", "skips", "waiting")
 
     def __init__(self, index: int, first_row: int, rows: int, generators: Sequence[_Generator]) -> None:
         self.index = index
@@ -48,6 +60,7 @@ class _RowGroup:
         self.waiting: list[array[int]] = []
         self.done: list[bytearray] = []
         self.open_tasks = 0
+        self.skips: dict[int, bytearray] = {}
         for generator in generators:
             cells, groups = len(generator.cell_upstream), len(generator.group_upstream)
             if generator.is_cell:
@@ -63,19 +76,24 @@ class _RowGroup:
 class CompletionTracker:
     """The ready frontier of a job's row groups in flight."""
 
-    def __init__(self, plan: JobPlan) -> None:
+    def __init__(self, plan: JobPlan, *, stored: Iterable[int] = ()) -> None:
         self._generators = [_Generator(number, item) for number, item in enumerate(plan.generators)]
         self._by_name = {generator.plan.name: generator for generator in self._generators}
         self._groups: dict[int, _RowGroup] = {}
         self._frontier: dict[TaskId, Task] = {}
-        self._gates = {
-            generator.number: _OrderGate() for generator in self._generators if generator.plan.order_dependent
-        }
+        self._skippable: list[Task] = []
+        self.skipping = False
+        """Whether any cell has been skipped: until then nobody need ask."""
+        ordered = [generator for generator in self._generators if generator.plan.order_dependent]
+        done_before = frozenset(stored if ordered else ())
+        self._gates = {generator.number: OrderGate(done_before) for generator in ordered}
         for generator in self._generators:
             for name in generator.plan.upstream:
                 upstream = self._by_name[name]
                 upstream.dependents.append(generator)
                 (generator.cell_upstream if upstream.is_cell else generator.group_upstream).append(upstream)
+                if upstream.plan.skip_propagates and _is_skipped_with_upstream(generator.plan):
+                    upstream.skipped_with.append(generator)
 
     # -- identity ----------------------------------------------------------------------------------
 
@@ -115,10 +133,6 @@ class CompletionTracker:
         """Return whether this row of the row group was not dropped."""
         return not self._groups[index].dropped[offset]
 
-    def alive(self, index: int) -> int:
-        """Return how many rows of the row group were not dropped."""
-        return self._groups[index].alive
-
     # -- the frontier ------------------------------------------------------------------------------
 
     def ready_frontier(self) -> dict[TaskId, Task]:
@@ -130,13 +144,65 @@ class CompletionTracker:
         for task_id in task_ids:
             self._frontier.pop(task_id, None)
 
+    def is_open(self, task: Task) -> bool:
+        """Return whether a task is neither complete, nor dropped, nor of a row group that is forgotten."""
+        group = self._groups.get(task.row_group)
+        if group is None:
+            return False
+        offset = 0 if task.row_index is None else task.row_index - group.first_row
+        return group.done[self._by_name[task.column].number][offset] == 0
+
     def reopen(self, task: Task) -> None:
         """Put a task that was acknowledged back on the frontier, to be tried again.
 
-        Nothing happens if its row has been dropped, or its row group forgotten, meanwhile.
+        Nothing happens if its row has been dropped, or its row group forgotten, meanwhile. Where all rows
+        that it was about are gone, what is left of it is to be skipped.
         """
-        if self._is_open(task):
+        if not self.is_open(task):
+            return
+        group = self._groups[task.row_group]
+        if task.row_index is None and self._is_skippable(group, self._by_name[task.column], None):
+            self._skippable.append(task)
+        else:
             self._frontier[self.task_id(task)] = task
+
+    # -- skipped cells (R9) --------------------------------------------------------------------------
+
+    def mark_skipped(self, task: Task, offsets: Iterable[int]) -> None:
+        """Record, before the task is marked complete, in which rows it was skipped.
+
+        The cells there that need it are not put on the frontier; `take_skippable` gives them.
+        """
+        group = self._groups[task.row_group]
+        self.skipping = True
+        for dependent in self._by_name[task.column].skipped_with:
+            flags = group.skips.setdefault(dependent.number, bytearray(group.rows))
+            for offset in offsets:
+                flags[offset] = 1
+
+    def take_skippable(self) -> list[Task]:
+        """Remove and return the tasks that have become ready and are to be skipped altogether."""
+        taken, self._skippable = self._skippable, []
+        return [task for task in taken if self.is_open(task)]
+
+    def skipped_rows(self, task: Task) -> list[int]:
+        """Return the offsets of the task's surviving rows that are skipped because of others."""
+        group = self._groups[task.row_group]
+        flags = group.skips.get(self._by_name[task.column].number)
+        if flags is None:
+            return []
+        if task.row_index is not None:
+            offset = task.row_index - group.first_row
+            return [offset] if flags[offset] else []
+        return [offset for offset, flag in enumerate(flags) if flag and not group.dropped[offset]]
+
+    def rows_for(self, task: Task) -> list[int] | None:
+        """Return the offsets of the rows that a batch or a processor is about, None for all of them."""
+        group = self._groups[task.row_group]
+        flags = group.skips.get(self._by_name[task.column].number) if group.skips else None
+        if flags is None:
+            return None if group.alive == group.rows else self.surviving(group.index)
+        return [offset for offset in self.surviving(group.index) if not flags[offset]]
 
     # -- progress ----------------------------------------------------------------------------------
 
@@ -209,22 +275,26 @@ class CompletionTracker:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _is_open(self, task: Task) -> bool:
-        group = self._groups.get(task.row_group)
-        if group is None:
-            return False
-        offset = 0 if task.row_index is None else task.row_index - group.first_row
-        return group.done[self._by_name[task.column].number][offset] == 0
-
     def _make_ready(self, group: _RowGroup, generator: _Generator, offset: int | None) -> None:
         plan = generator.plan
         row = None if offset is None else group.first_row + offset
         unit = group.index if row is None else row
         task_id = ((unit * len(self._generators) + generator.number) << 1) | (row is None)
         task = Task(plan.name, group.index, row, plan.task_type)
+        if group.skips and self._is_skippable(group, generator, offset):
+            self._skippable.append(task)
+            return
         gate = self._gates.get(generator.number)
         if gate is None or gate.admits(group.index, task_id, task):
             self._frontier[task_id] = task
+
+    def _is_skippable(self, group: _RowGroup, generator: _Generator, offset: int | None) -> bool:
+        flags = group.skips.get(generator.number)
+        if flags is None:
+            return False
+        if offset is not None:
+            return bool(flags[offset])
+        return all(flag or gone for flag, gone in zip(flags, group.dropped, strict=True))
 
     def _cell_complete(self, group: _RowGroup, generator: _Generator, offset: int) -> None:
         for dependent in generator.dependents:
@@ -253,7 +323,7 @@ class CompletionTracker:
         gate = self._gates.get(generator.number)
         if gate is not None and 0 not in group.done[generator.number]:
             for task_id, task in gate.open_after(group.index).items():
-                if self._is_open(task):
+                if self.is_open(task):
                     self._frontier[task_id] = task
 
     def _abandon_group_tasks(self, group: _RowGroup, unwanted: list[TaskId]) -> None:
@@ -267,27 +337,6 @@ class CompletionTracker:
             self._close_one(group, generator)
 
 
-class _OrderGate:
-    """Lets an order-dependent generator work on one row group at a time, in order (R7)."""
-
-    def __init__(self) -> None:
-        self._turn = 0
-        self._finished: set[int] = set()
-        self._waiting: dict[int, dict[TaskId, Task]] = {}
-
-    def admits(self, row_group: int, task_id: TaskId, task: Task) -> bool:
-        """Return whether it is the row group's turn; keep the task until it is."""
-        if row_group == self._turn:
-            return True
-        self._waiting.setdefault(row_group, {})[task_id] = task
-        return False
-
-    def open_after(self, row_group: int) -> dict[TaskId, Task]:
-        """Note that a row group is finished; return what may go because of it."""
-        self._finished.add(row_group)
-        opened: dict[TaskId, Task] = {}
-        while self._turn in self._finished:
-            self._finished.remove(self._turn)
-            self._turn += 1
-            opened.update(self._waiting.pop(self._turn, {}))
-        return opened
+def _is_skipped_with_upstream(plan: GeneratorPlan) -> bool:
+    """Return whether a generator's cells may be skipped for others': a processor's rows are not."""
+    return plan.skip_with_upstream and plan.task_type in ("cell", "batch")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from actors.scheduler.closing import Closing
+from actors.scheduler.recovery import recover
 from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
 from messages._base import STORAGE, TELEMETRY, WORKER, Message, Outgoing
@@ -32,6 +33,7 @@ from messages.scheduler import (
 from messages.storage import (
     CloseRun,
     FilesInspected,
+    JournalFailed,
     RowGroupLoaded,
     RowGroupStored,
     RunClosed,
@@ -39,11 +41,12 @@ from messages.storage import (
     RunRefused,
     StorageFailed,
 )
-from messages.supervision import HandlerFailed
+from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import (
     TaskAdmissionConfigured,
     TaskAdmissionPolicy,
     TaskLeasesDecided,
+    TaskLeasesRecovered,
     TaskLeasesReturned,
 )
 from messages.telemetry import (
@@ -105,7 +108,10 @@ class SchedulerCore:
             TaskLeasesDecided: self._decided,
             TaskLeasesReturned: self._returned,
             StorageFailed: self._storage_failed,
+            JournalFailed: self._journal_failed,
             HandlerFailed: self._handler_failed,
+            ActorRestarted: self._restarted,
+            TaskLeasesRecovered: self._recovered,
             JobReleased: self._close_step,
             CapacityPlanReported: self._close_step,
             RunClosed: self._close_step,
@@ -134,7 +140,11 @@ class SchedulerCore:
         if run is None or self._closing is not None:
             return []
         run.enqueue_ready(now)
-        outgoing = run.dispatch(now)
+        outgoing = []
+        if not run.stopping and run.admission.raise_target(now):
+            outgoing = run.admit_row_groups(now)
+            run.enqueue_ready(now)
+        outgoing += run.dispatch(now)
         outgoing += run.facts.take()
         overdue = self._drain_by is not None and now >= self._drain_by
         if run.finished or (run.stopping and (run.quiet or overdue)):
@@ -171,7 +181,7 @@ class SchedulerCore:
             started_at=self._started_at,
             rows_requested=run.plan.rows,
             rows_written=run.row_groups.rows_written,
-            rows_dropped=run.failures.rows_dropped,
+            rows_dropped=run.earlier.rows_dropped + run.failures.rows_dropped,
             row_groups_total=run.plan.row_groups,
             row_groups_in_flight=run.row_groups.in_flight,
             row_groups_stored=run.row_groups.stored,
@@ -206,6 +216,9 @@ class SchedulerCore:
         submission = self._submission
         if submission is None or message.run_id != submission.run_id:
             return []
+        if self._run is not None:  # a worker that was lost is ready again
+            self._run.worker_ready = True
+            return []
         submission.prepared = message
         if submission.problems:
             return self._reject(submission, submission.problems)
@@ -226,7 +239,7 @@ class SchedulerCore:
         if self._closing is not None:
             return self._close_step(message, now)
         submission = self._submission
-        if submission is None or message.run_id != submission.run_id:
+        if self._run is not None or submission is None or message.run_id != submission.run_id:
             return []
         submission.note(message)
         return submission.open_next() or self._begin(submission, now)
@@ -258,9 +271,18 @@ class SchedulerCore:
         assert submission.view is not None
         plan = submission.prepared.plan
         policy = self._policy_named(plan.policy)
-        run = JobRun(plan, policy, submission.view, first_execution_id=self._last_execution_id + 1)
+        run = JobRun(
+            plan,
+            policy,
+            submission.view,
+            first_execution_id=self._last_execution_id + 1,
+            earlier=submission.earlier,
+            journaling=submission.message.out is not None,
+        )
         self._run, self._started_at = run, now
-        started = Event("scheduler_job_started", now, diagnostics=describe_run(plan).to_builtins())
+        started = Event(
+            "scheduler_job_started", now, diagnostics=describe_run(plan, run.earlier).to_builtins()
+        )
         outgoing = [
             Outgoing(TELEMETRY, RecordEvents("scheduler", [started])),
             _log(now, "info", "job_started", run_id=plan.run_id, rows=plan.rows, row_groups=plan.row_groups),
@@ -282,7 +304,13 @@ class SchedulerCore:
         return self._run.on_decided(message, now) if self._run is not None else []
 
     def _returned(self, message: TaskLeasesReturned, now: float) -> list[Outgoing]:
-        return self._run.on_returned(message, now) if self._run is not None else []
+        run = self._run
+        if run is None:
+            return []
+        outgoing = run.on_returned(message, now)
+        if run.verdict is None or run.stopping:
+            return outgoing
+        return outgoing + self._stop(*run.verdict, now)
 
     def _current(self, run_id: str) -> JobRun | None:
         run = self._run
@@ -313,6 +341,12 @@ class SchedulerCore:
             return self._pass_over(self._closing, str(message.problem), now)
         return self._stop("failed", str(message.problem), now)
 
+    def _journal_failed(self, message: JournalFailed, now: float) -> list[Outgoing]:
+        """Stop: whatever models answer from here on would be paid for and lost by a crash (R14)."""
+        if self._current(message.run_id) is None:
+            return []
+        return self._stop("failed", str(message.problem), now)
+
     def _handler_failed(self, message: HandlerFailed, now: float) -> list[Outgoing]:
         reason = f"actor {message.actor} failed on {message.message_type}: {message.error}"
         closing = self._closing
@@ -327,17 +361,42 @@ class SchedulerCore:
             return self._reject(self._submission, (problem,)) + undo
         return []
 
+    def _restarted(self, message: ActorRestarted, now: float) -> list[Outgoing]:
+        """Bring an actor that has lost its state back into the job, or end the job with a clear error."""
+        run, submission = self._run, self._submission
+        reason = f"actor {message.actor} was lost and began anew (generation {message.generation})"
+        if self._closing is not None:
+            return self._closing.repeat_for(message.actor)
+        if run is not None and submission is not None:
+            outgoing = recover(message.actor, message.generation, run, submission)
+            return self._stop("failed", reason, now) if outgoing is None else outgoing
+        if submission is not None:
+            problem = Problem("", f"{reason} while the job was prepared", "submit the job again")
+            return self._reject(submission, (problem,)) + submission.withdraw(reason)
+        return []
+
+    def _recovered(self, message: TaskLeasesRecovered, _now: float) -> list[Outgoing]:
+        run = self._current(message.run_id)
+        if run is not None:
+            run.on_recovered(message)
+        return []
+
     def _stop(self, status: JobStatus, reason: str, now: float) -> list[Outgoing]:
-        """Begin to end the job early. Harmless when it is ending already (R11)."""
+        """Begin to end the job early. Harmless when it is ending already (R11).
+
+        An early shutdown lets running work end, however long it takes, unless the job is stopped again (R6).
+        """
         run = self._run
-        if run is None or run.stopping or self._closing is not None:
+        if run is None or self._closing is not None or self._drain_by is not None:
             return []
-        run.stop(status, reason)
-        self._drain_by = now + DRAIN_SECONDS
-        return [
-            _log(now, "warning", "job_stopping", run_id=run.plan.run_id, status=status),
-            Outgoing(WORKER, CancelTasks(run.plan.run_id)),
-        ]
+        outgoing: list[Outgoing] = []
+        if not run.stopping or status == "failed":
+            run.stop(status, reason)
+            outgoing.append(_log(now, "warning", "job_stopping", run_id=run.plan.run_id, status=status))
+        if status != "early_shutdown":
+            self._drain_by = now + DRAIN_SECONDS
+            outgoing.append(Outgoing(WORKER, CancelTasks(run.plan.run_id)))
+        return outgoing
 
     # -- closing ---------------------------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ class Dispatcher:
         """Whether a request for leases is under way."""
         return bool(self._asked)
 
+    def available(self, resource: SchedulerResourceKey) -> int:
+        """Return how much of a resource is not leased, as far as is known here."""
+        return self._view.resources_available.get(resource, 0)
+
     def select(self) -> list[QueueSelection]:
         """Return every eligible task in fair order, held in the queue, to ask leases for.
 
@@ -109,6 +113,11 @@ class Dispatcher:
         if self._parking:
             for name in update.running_by_group:
                 self._parking.unpark(name)
+
+    def replace_view(self, view: TaskAdmissionView) -> None:
+        """Go on from the view of a new incarnation of task admission; every group is judged anew."""
+        self._view = view
+        self._parking.unpark_all()
 
     def discard(self, task_ids: Iterable[TaskId]) -> None:
         """Remove tasks that are no longer wanted; a group that lost some is judged anew."""

@@ -6,10 +6,19 @@ and not at every look.
 
 from __future__ import annotations
 
-from messages._base import TELEMETRY, Outgoing
+from typing import Any
+
+from messages._base import SCHEDULER, TELEMETRY, Outgoing
 from messages.task_admission import TaskAdmissionBlockSummary
 from messages.tasks import RuntimeCorrelation
-from messages.telemetry import Event, RecordEvents, RecordTaskEvents, SchedulerEventKind
+from messages.telemetry import (
+    Event,
+    LogEntry,
+    RecordEvents,
+    RecordLog,
+    RecordTaskEvents,
+    SchedulerEventKind,
+)
 
 
 class Facts:
@@ -28,6 +37,12 @@ class Facts:
         """Keep one event of `kind` for each of many task executions."""
         self._seal()
         self._sealed.append(Outgoing(TELEMETRY, RecordTaskEvents(kind, now, correlations)))
+
+    def warn(self, event: str, fields: dict[str, Any], now: float) -> None:
+        """Keep a warning for the actor log."""
+        self._seal()
+        entry = LogEntry(now, SCHEDULER, "warning", event, fields)
+        self._sealed.append(Outgoing(TELEMETRY, RecordLog([entry])))
 
     def take(self) -> list[Outgoing]:
         """Return what was kept since the last call, in order."""

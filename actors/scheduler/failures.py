@@ -66,7 +66,7 @@ class Failures:
     def drop(
         self, group: RowGroup, task: Task, lease: TaskLease, outcome: TaskOutcome, now: float
     ) -> list[TaskId]:
-        """Drop the rows that a failed task covers: its own, or all of its row group's.
+        """Drop the rows that a failed task covers: its own, or its row group's but those that it skips.
 
         Returns the ids of the rows' tasks that are no longer wanted.
         """
@@ -78,7 +78,8 @@ class Failures:
         self._retried.discard(lease.task_id)
         self.deferrals.settle(lease.task_id)
         if task.row_index is None:
-            offsets = self._tracker.surviving(group.index)
+            covered = self._tracker.rows_for(task)
+            offsets = self._tracker.surviving(group.index) if covered is None else covered
         else:
             offsets = [task.row_index - group.first_row]
         offsets = [offset for offset in offsets if self._tracker.is_alive(group.index, offset)]
@@ -88,6 +89,21 @@ class Failures:
                 group.first_row + offset, task.column, attempts, error.kind, error.message, error.causes
             )
             for offset in offsets
+        ]
+        unwanted = self._tracker.drop_rows(group.index, offsets)
+        self._tracker.reopen(task)  # a batch may still have rows in which it is skipped
+        return unwanted
+
+    def sort_out(self, group: RowGroup, processor: str, offsets: list[int]) -> list[TaskId]:
+        """Drop the rows that a processor did not keep (R8): a decision of the job, and no error.
+
+        Returns the ids of the rows' tasks that are no longer wanted.
+        """
+        offsets = [offset for offset in offsets if self._tracker.is_alive(group.index, offset)]
+        self.rows_dropped += len(offsets)
+        text = f"dropped by processor {processor}"
+        group.dropped += [
+            DroppedRow(group.first_row + offset, processor, 1, "processor", text) for offset in offsets
         ]
         return self._tracker.drop_rows(group.index, offsets)
 

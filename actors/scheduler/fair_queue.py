@@ -251,6 +251,11 @@ class FairTaskQueue:
         group = self._groups.get(name)
         return group.ready[0] if group is not None and group.ready else None
 
+    def queued_in(self, names: Iterable[GroupName]) -> int:
+        """Return how many tasks of these groups are queued."""
+        found = (self._groups.get(name) for name in names)
+        return sum(len(group.ready) + len(group.held) for group in found if group is not None)
+
     def view(self) -> QueueView:
         """Return everything about the queue, per group too. O(queued): for snapshots."""
         by_group: dict[GroupName, int] = {}

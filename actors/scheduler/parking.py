@@ -101,6 +101,11 @@ class Parking:
             del self._lanes[parked.request]
         self._queue.unpark(name)
 
+    def unpark_all(self) -> None:
+        """Let every group be selected again."""
+        for name in list(self._parked):
+            self.unpark(name)
+
     def to_judge(
         self,
         fits: Callable[[SchedulerResourceRequest], bool],

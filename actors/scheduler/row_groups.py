@@ -7,14 +7,14 @@ the disk is slow (R10).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
 from messages._base import SCHEDULER
 from messages.plan import GeneratorPlan, JobPlan
 from messages.scheduler import DroppedRow
-from messages.storage import RowGroupLoaded, RowGroupStored, StoreRowGroup
+from messages.storage import Earlier, RowGroupLoaded, RowGroupStored, StoreRowGroup
 from messages.tasks import Task
 
 
@@ -72,23 +72,42 @@ class RowGroup:
 
 
 class RowGroups:
-    """The row groups in flight, each loading, active or on its way to storage. O(in flight) memory."""
+    """The row groups in flight, each loading, active or on its way to storage. O(in flight) memory.
 
-    def __init__(self, plan: JobPlan) -> None:
+    Counts what is stored over the whole job: what `earlier` runs have stored, too.
+    """
+
+    def __init__(self, plan: JobPlan, earlier: Earlier | None = None) -> None:
+        earlier = earlier or Earlier()
         self._plan = plan
         self._next = 0
+        self._stored_before = deque(earlier.row_groups)
         self._loading: dict[int, RowGroup] = {}
         self._storing: dict[int, RowGroup] = {}
         self.active: dict[int, RowGroup] = {}
-        self.stored = 0
-        self.rows_written = 0
-        self.drop_reasons: Counter[str] = Counter()
+        self.stored = sum(end - first for first, end in earlier.row_groups)
+        self.rows_written = earlier.rows_written
+        self.drop_reasons: Counter[str] = Counter(earlier.drop_reasons)
         """Why rows of stored row groups were dropped."""
+        self._skip_stored()
 
     @property
     def in_flight(self) -> int:
         """How many row groups are in flight."""
         return len(self._loading) + len(self.active) + len(self._storing)
+
+    @property
+    def rows_in_flight(self) -> int:
+        """How many rows the row groups in flight have."""
+        in_flight = (*self._loading.values(), *self.active.values(), *self._storing.values())
+        return sum(group.rows for group in in_flight)
+
+    @property
+    def next_rows(self) -> int:
+        """How many rows the next row group has, 0 where there is none."""
+        return max(
+            0, min(self._plan.row_group_size, self._plan.rows - self._next * self._plan.row_group_size)
+        )
 
     @property
     def storing(self) -> bool:
@@ -111,6 +130,7 @@ class RowGroups:
         group = RowGroup(index, first_row, rows, names)
         (self._loading if plan.source_fields else self.active)[index] = group
         self._next += 1
+        self._skip_stored()
         return group
 
     def loaded(self, message: RowGroupLoaded) -> RowGroup:
@@ -136,6 +156,11 @@ class RowGroups:
         self.rows_written += message.rows
         self.drop_reasons.update(row.reason for row in group.dropped)
         return group
+
+    def _skip_stored(self) -> None:
+        """Pass over the row groups that an earlier run has stored: they are never made again (R10)."""
+        while self._stored_before and self._stored_before[0][0] == self._next:
+            self._next = self._stored_before.popleft()[1]
 
     def store_failed(self, index: int) -> None:
         """Forget a row group that could not be stored or loaded: its rows stay pending."""

@@ -5,16 +5,24 @@ Joins readiness, queue, values and failures, each of which owns its own question
 
 from __future__ import annotations
 
+from typing import Any
+
+from actors.scheduler.cell_journal import CellJournal
 from actors.scheduler.completion import CompletionTracker
 from actors.scheduler.dispatch import Dispatcher
+from actors.scheduler.early_shutdown import EarlyShutdown
 from actors.scheduler.executions import TaskExecutions
 from actors.scheduler.facts import Facts
-from actors.scheduler.failures import Failures
+from actors.scheduler.failures import Failures, error_of
+from actors.scheduler.processors import apply_verdicts
+from actors.scheduler.provider_health import ProviderHealth
+from actors.scheduler.row_group_admission import RowGroupAdmission
 from actors.scheduler.row_groups import RowGroup, RowGroups
+from actors.scheduler.skips import Skips
 from messages._base import SCHEDULER, STORAGE, TASK_ADMISSION, WORKER, Outgoing
 from messages.plan import JobPlan
 from messages.scheduler import GeneratorProgress, JobStatus
-from messages.storage import LoadRowGroup, RowGroupLoaded, RowGroupStored
+from messages.storage import Earlier, LoadRowGroup, RowGroupLoaded, RowGroupStored
 from messages.task_admission import (
     AcquireTaskLeases,
     ReturnTaskLeases,
@@ -23,6 +31,7 @@ from messages.task_admission import (
     TaskLease,
     TaskLeaseReturn,
     TaskLeasesDecided,
+    TaskLeasesRecovered,
     TaskLeasesReturned,
 )
 from messages.tasks import SchedulableTask, Task, TaskOutcome
@@ -37,26 +46,48 @@ class JobRun:
     """One running job. Methods return what should be sent; its events wait in `facts`."""
 
     def __init__(
-        self, plan: JobPlan, policy: TaskAdmissionPolicy, view: TaskAdmissionView, *, first_execution_id: int
+        self,
+        plan: JobPlan,
+        policy: TaskAdmissionPolicy,
+        view: TaskAdmissionView,
+        *,
+        first_execution_id: int,
+        earlier: Earlier,
+        journaling: bool,
     ) -> None:
         self.plan = plan
+        self.earlier = earlier
         self.facts = Facts()
         self.dispatcher = Dispatcher(policy, view)
-        self.tracker = CompletionTracker(plan)
-        self.row_groups = RowGroups(plan)
+        self.tracker = CompletionTracker(plan, stored=earlier.numbers())
+        self.row_groups = RowGroups(plan, earlier)
+        self.admission = RowGroupAdmission(plan, self.row_groups, self.dispatcher, self.facts)
+        self.journal = CellJournal(plan, earlier.journal, keeping=journaling)
         self.executions = TaskExecutions(plan, first_id=first_execution_id)
         self.failures = Failures(plan, self.tracker, self.facts)
-        self.leased = 0
+        self.skips = Skips(plan, self.tracker)
+        self.outstanding: dict[int, TaskLease] = {}
+        """Every token that was given out and has not come back, as its holder has it, by task execution."""
+        self.worker_ready = True
         self.stop_status: JobStatus | None = None
-        self._done = dict.fromkeys((generator.name for generator in plan.generators), 0)
-        self._failed = self._done.copy()
+        self.verdict: tuple[JobStatus, str] | None = None
+        """How the job ought to end early, once an outcome has decided that, and why."""
+        row_groups = sum(end - first for first, end in earlier.row_groups)
+        self._done = {
+            generator.name: earlier.rows_written if generator.task_type == "cell" else row_groups
+            for generator in plan.generators
+        }
+        self._failed = dict.fromkeys(self._done, 0)
+        self._done_before = sum(self._done.values())
+        self._health = ProviderHealth(plan)
+        self._early_shutdown = EarlyShutdown(rate=plan.early_shutdown_rate, window=plan.early_shutdown_window)
 
     # -- row groups ----------------------------------------------------------------------------------
 
     def admit_row_groups(self, now: float) -> list[Outgoing]:
         """Admit what may be in flight: ask for its source rows, or start it at once."""
         outgoing: list[Outgoing] = []
-        while not self.stopping and (group := self.row_groups.admit_next()) is not None:
+        while not self.stopping and (group := self.admission.admit_next(now)) is not None:
             if self.plan.source_fields:
                 load = LoadRowGroup(
                     self.plan.run_id, group.index, group.first_row, group.rows, reply_to=SCHEDULER
@@ -80,8 +111,13 @@ class JobRun:
 
     def _start(self, group: RowGroup, now: float) -> list[Outgoing]:
         counts = {"row_group": group.index, "rows": group.rows}
-        self.facts.add(Event("row_group_admitted", now, diagnostics=counts))
         self.tracker.admit(group.index, group.first_row, group.rows)
+        restored = self.journal.restore(group, self.tracker)
+        for task in restored:
+            self._done[task.column] += 1
+        if restored:
+            counts["from_journal"] = len(restored)
+        self.facts.add(Event("row_group_admitted", now, diagnostics=counts))
         return self._store_if_finished(group.index)
 
     def _store_if_finished(self, index: int) -> list[Outgoing]:
@@ -111,7 +147,7 @@ class JobRun:
 
     def dispatch(self, now: float) -> list[Outgoing]:
         """Ask leases for everything eligible, and say why where nothing is."""
-        if self.stopping or self.dispatcher.asking:
+        if self.stopping or self.dispatcher.asking or not self.worker_ready:
             return []
         selections = self.dispatcher.select()
         if not selections:
@@ -130,7 +166,11 @@ class JobRun:
         returns = [TaskLeaseReturn(lease, _STALE) for lease in stale]
         for lease in stale:
             self.facts.add(Event("stale_selection", now, lease.correlation, task_lease_id=lease.lease_id))
-        self.leased += len(starts) + len(stale)
+        outstanding = self.outstanding
+        for lease in stale:
+            outstanding[lease.correlation.task_execution_id] = lease
+        for _, lease in starts:
+            outstanding[lease.correlation.task_execution_id] = lease
         outgoing: list[Outgoing] = []
         if self.stopping:
             returns += [TaskLeaseReturn(lease, _SHUTDOWN) for _, lease in starts]
@@ -143,12 +183,15 @@ class JobRun:
 
     def _task_start(self, item: SchedulableTask, lease: TaskLease) -> TaskStart:
         group = self.row_groups.active[item.task.row_group]
-        # A batch is given the surviving rows. From-scratch work makes every row, so that a value depends
-        # on its row alone (R12).
-        offsets = None
-        if item.task.task_type == "batch" and self.tracker.alive(group.index) < group.rows:
-            offsets = self.tracker.surviving(group.index)
+        # A batch and a processor are given the rows that are left to them. From-scratch work makes every
+        # row, so that a value depends on its row alone (R12).
+        about_some = item.task.task_type not in ("cell", "from_scratch")
+        offsets = self.tracker.rows_for(item.task) if about_some else None
         return self.executions.start(item, lease, group, offsets)
+
+    def on_recovered(self, message: TaskLeasesRecovered) -> None:
+        """Go on with a new incarnation of task admission, which accounts for the tokens that are out."""
+        self.dispatcher.replace_view(message.view)
 
     # -- outcomes ------------------------------------------------------------------------------------
 
@@ -159,10 +202,12 @@ class JobRun:
         for release in message.releases:
             if not release.result.released:
                 continue
-            self.leased -= 1
+            self.outstanding.pop(release.lease.correlation.task_execution_id, None)
             self._apply(release.lease, release.outcome, now)
             touched[release.lease.correlation.row_group] = None
-        outgoing: list[Outgoing] = []
+        for task in self.skips.settle(self.row_groups.active):
+            self._done[task.column] += 1
+        outgoing = self.journal.take()  # before a row group is stored: that may fail, and they were paid for
         for index in touched:
             if index in self.row_groups.active:
                 outgoing += self._store_if_finished(index)
@@ -174,8 +219,13 @@ class JobRun:
         if group is None:
             return  # its row group has ended without it
         if outcome.kind == "success":
-            if self.tracker.mark_complete(task):
+            if outcome.skipped or self.tracker.skipping:
+                self.skips.note(group, generator, task, outcome, offsets)
+            if not generator.outputs:
+                self._sort_out(group, task, outcome.value, offsets)
+            elif self.tracker.mark_complete(task):
                 group.write(generator, task, outcome.value, offsets)
+                self.journal.note(task, outcome, whole=offsets is None)
                 self._done[task.column] += 1
             self.failures.note_success(lease.task_id)
         elif outcome.kind == "stale_discard":
@@ -185,17 +235,39 @@ class JobRun:
         elif outcome.kind in ("cancelled", "shutdown"):
             self.facts.add(Event("cancelled", now, lease.correlation, reason_or_outcome=outcome.kind))
 
+    def _sort_out(self, group: RowGroup, task: Task, verdicts: Any, offsets: list[int] | None) -> None:
+        """Do what a processor decided: first the drops, so that nothing becomes ready for a dropped row."""
+        dropped = apply_verdicts(group, verdicts, offsets)
+        self.dispatcher.discard(self.failures.sort_out(group, task.column, dropped))
+        self.tracker.mark_complete(task)
+        self._done[task.column] += 1
+
     def _fail(self, group: RowGroup, task: Task, lease: TaskLease, outcome: TaskOutcome, now: float) -> None:
-        if not self.failures.defer(task, lease, outcome, now):
-            self._failed[task.column] += 1
-            self.dispatcher.discard(self.failures.drop(group, task, lease, outcome, now))
+        if outcome.kind == "retryable_failure":
+            mix = self._health.failed(task.column, error_of(outcome).kind, self._done, now)
+            if mix is not None:
+                self.facts.warn("provider_degraded", {"outcomes": mix}, now)
+        if self.failures.defer(task, lease, outcome, now):
+            return
+        self._failed[task.column] += 1
+        if task.task_type in ("pre_batch_processor", "post_batch_processor"):
+            error = error_of(outcome)
+            why = f"; caused by {'; caused by '.join(error.causes)}" if error.causes else ""
+            self.verdict = self.verdict or ("failed", f"processor {task.column}: {error.message}{why}")
+            return
+        self.dispatcher.discard(self.failures.drop(group, task, lease, outcome, now))
+        if outcome.kind == "non_retryable_failure":
+            finished = sum(self._done.values()) + sum(self._failed.values()) - self._done_before
+            reason = self._early_shutdown.failed(finished)
+            if reason and self.verdict is None:
+                self.verdict = ("early_shutdown", f"{reason}; the first: {self.failures.first_error}")
 
     # -- ending --------------------------------------------------------------------------------------
 
     def stop(self, status: JobStatus, reason: str) -> None:
         """Admit and start nothing more; what runs is left to end."""
         self.stop_status = status
-        if status == "failed" or self.failures.first_error is None:
+        if status in ("failed", "early_shutdown") or self.failures.first_error is None:
             self.failures.first_error = reason
         self.failures.deferrals.clear()
         self.dispatcher.discard(self.dispatcher.queue.queued_ids())
@@ -204,6 +276,11 @@ class JobRun:
     def stopping(self) -> bool:
         """Whether the job ends early."""
         return self.stop_status is not None
+
+    @property
+    def leased(self) -> int:
+        """How many leases have been granted and have not come back."""
+        return len(self.outstanding)
 
     @property
     def quiet(self) -> bool:

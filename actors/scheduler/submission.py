@@ -15,7 +15,7 @@ from messages.capacity import CapacityPlan
 from messages.job import Problem
 from messages.request_admission import RegisterRequestResources
 from messages.scheduler import CheckJob, JobResult, SubmitJob
-from messages.storage import CloseRun, FilesInspected, InspectFiles, OpenRun
+from messages.storage import CloseRun, Earlier, FilesInspected, InspectFiles, OpenRun, RunOpened
 from messages.task_admission import (
     ConfigureTaskAdmission,
     TaskAdmissionConfig,
@@ -36,12 +36,17 @@ class Submission:
         self.problems: tuple[Problem, ...] = ()
         self.prepared: JobPrepared | None = None
         self.view: TaskAdmissionView | None = None
+        self.earlier = Earlier()
         self.cancel_reason: str | None = None
+        self._asked_for: PrepareJob | None = None
         self._steps = [self._open_log, self._open_run, self._configure, self._register]
 
     def inspect(self) -> Outgoing:
         """Ask what the job's files hold."""
-        return Outgoing(STORAGE, InspectFiles(self.run_id, self.job, self.message.out, reply_to=SCHEDULER))
+        inspect = InspectFiles(
+            self.run_id, self.job, self.message.out, resume=self._resumes, reply_to=SCHEDULER
+        )
+        return Outgoing(STORAGE, inspect)
 
     def prepare(self, inspected: FilesInspected) -> Outgoing:
         """Ask for the job's generators and plan. Problems of files are kept, to be told with the others."""
@@ -49,7 +54,13 @@ class Submission:
         prepare = PrepareJob(
             self.run_id, self.job, inspected.source_fields, inspected.source_rows, reply_to=SCHEDULER
         )
+        self._asked_for = prepare
         return Outgoing(WORKER, prepare)
+
+    def prepare_again(self) -> Outgoing:
+        """Ask a new worker for the job's generators."""
+        assert self._asked_for is not None
+        return Outgoing(WORKER, self._asked_for)
 
     def open_next(self) -> list[Outgoing]:
         """Return the next step of opening the run; empty when all are done."""
@@ -59,16 +70,16 @@ class Submission:
         """Return what closes again whatever has been opened of a run that will not begin."""
         outgoing: list[Outgoing] = []
         if self._open_run not in self._steps:
-            plan = self._ready().plan
+            plan, earlier = self._ready().plan, self.earlier
             result = JobResult(
                 run_id=self.run_id,
                 job_name=plan.job_name,
                 status="failed",
                 rows_requested=plan.rows,
-                rows_written=0,
-                rows_dropped=0,
-                rows_pending=plan.rows,
-                drop_reasons={},
+                rows_written=earlier.rows_written,
+                rows_dropped=earlier.rows_dropped,
+                rows_pending=plan.rows - earlier.rows_written - earlier.rows_dropped,
+                drop_reasons=earlier.drop_reasons,
                 wall_seconds=0.0,
                 first_error=reason,
                 models={},
@@ -82,6 +93,8 @@ class Submission:
         """Keep what a step answered, where it is wanted later."""
         if isinstance(message, TaskAdmissionConfigured):
             self.view = message.view
+        elif isinstance(message, RunOpened):
+            self.earlier = message.earlier
 
     def log_problem(self, reason: str) -> Problem:
         """Return why the run's log cannot be opened, and which option chooses another place for it."""
@@ -91,6 +104,10 @@ class Submission:
         out = self.message.out
         inside = out is not None and PurePath(log).parent == PurePath(out)
         return Problem("", reason, f"give another {'--out' if inside else '--log'}")
+
+    @property
+    def _resumes(self) -> bool:
+        return isinstance(self.message, SubmitJob) and self.message.resume
 
     def _ready(self) -> JobPrepared:
         assert self.prepared is not None
@@ -111,6 +128,8 @@ class Submission:
             prepared.plan.dataset_columns,
             self.message.out,
             msgspec.to_builtins(CapacityPlan(prepared.configured)),
+            resume=self._resumes,
+            log=self.message.log if isinstance(self.message, SubmitJob) else None,
             reply_to=SCHEDULER,
         )
         return Outgoing(STORAGE, open_run)

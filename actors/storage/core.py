@@ -22,6 +22,8 @@ from messages.storage import (
     CloseRun,
     FilesInspected,
     InspectFiles,
+    JournalCells,
+    JournalFailed,
     LoadRowGroup,
     OpenRun,
     RowGroupLoaded,
@@ -34,11 +36,17 @@ from messages.storage import (
     StoreRowGroup,
 )
 
+JOURNAL_SYNC_SECONDS = 1.0
+"""How old a journaled cell may be, under `output.journal_fsync = "interval"`, before it is synced."""
+
 _PROTOCOL_REMEDY = "this is an error in the program: please report it with the actor log"
 
 
 class _Run:
-    """The open run: where its rows come from, where they go, how far it is."""
+    """The open run: where its rows come from, where they go, how far it is.
+
+    `sync_by` is when the journal is to be synced, None while it is; `journal_of` is who sent its cells.
+    """
 
     def __init__(self, opening: OpenRun, files: RunFiles) -> None:
         self.run_id = opening.run_id
@@ -49,9 +57,26 @@ class _Run:
             rows=opening.rows,
             row_group_size=opening.job.row_group_size,
             columns=opening.dataset_columns,
+            earlier=files.earlier,
         )
+        self.sync_by: float | None = None
+        self.journal_of = ""
         self.bytes_written = 0
         self.last_store_seconds = 0.0
+
+    def records(self, message: LoadRowGroup, sources: SourceFactory) -> dict[str, list[Any]]:
+        """Return the source's records of a row group, one list per field; the source opens at the first.
+
+        Raises:
+            OSError: the source cannot be read.
+            StorageError: a record is malformed, or there is no source.
+        """
+        source = self.job.source
+        if source is None:
+            raise StorageError(Problem("source", "the job has no source to load from", _PROTOCOL_REMEDY))
+        if self.source is None:
+            self.source = sources.open(source, self.job.base_dir)
+        return self.source.load(message.first_row, message.rows)
 
     def close_source(self) -> None:
         """Let go of the source, where one was opened."""
@@ -68,7 +93,9 @@ class StorageCore:
     the job's own count of its rows is held against what was stored (R13).
     """
 
-    accepts: frozenset[type] = frozenset({InspectFiles, OpenRun, LoadRowGroup, StoreRowGroup, CloseRun})
+    accepts: frozenset[type] = frozenset(
+        {InspectFiles, OpenRun, LoadRowGroup, StoreRowGroup, JournalCells, CloseRun}
+    )
 
     def __init__(self, runs: RunFilesFactory, sources: SourceFactory, *, generation: int = 1) -> None:
         self.generation: Final = generation
@@ -76,7 +103,7 @@ class StorageCore:
         self._sources = sources
         self._run: _Run | None = None
 
-    def handle(self, message: Message, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - every core's shape
+    def handle(self, message: Message, *, now: float) -> list[Outgoing]:
         """Do what the message asks and answer it.
 
         Raises:
@@ -84,6 +111,8 @@ class StorageCore:
         """
         answer: Message
         match message:
+            case JournalCells():
+                return self._journal(message, now)
             case StoreRowGroup():
                 answer = self._store(message)
             case LoadRowGroup():
@@ -98,13 +127,21 @@ class StorageCore:
                 raise TypeError(f"storage does not handle {type(message).__name__}")
         return [Outgoing(message.reply_to, answer)] if message.reply_to else []
 
-    def idle(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - every core's shape
-        """Storage answers at once, so nothing is left to send."""
+    def idle(self, *, now: float) -> list[Outgoing]:
+        """Sync the journal when it is time; storage answers at once, so nothing else is left to do."""
+        run = self._run
+        if run is None or run.sync_by is None or now < run.sync_by:
+            return []
+        run.sync_by = None
+        try:
+            run.files.sync_journal()
+        except OSError as error:
+            return _journal_failed(run.run_id, _journal_problem(error), run.journal_of)
         return []
 
     def next_deadline(self) -> float | None:
-        """Storage waits for nothing."""
-        return None
+        """Return when the journal is to be synced."""
+        return None if self._run is None else self._run.sync_by
 
     def snapshot(self, *, now: float) -> StorageSnapshot:  # noqa: ARG002 - every core's shape
         """Return what is stored of the open run; zeros where none is open."""
@@ -149,8 +186,12 @@ class StorageCore:
                 fields, found = None, (problem_of(error, path="source.path", doing=doing),)
             problems += found
         if message.out is not None:
+            made = job.rows if job.source is None else None if problems else rows
             try:
-                problems += self._runs.problems_of(message.out)
+                if message.resume:
+                    problems += self._runs.problems_of_resuming(message.out, job, made)
+                else:
+                    problems += self._runs.problems_of(message.out)
             except OSError as error:
                 problems.append(problem_of(error, path="out", doing=f"cannot use {message.out}"))
         return FilesInspected(
@@ -171,16 +212,16 @@ class StorageCore:
         except OSError as error:
             problems = (problem_of(error, path="out", doing=f"cannot start a run in {message.out}"),)
         else:
-            return RunOpened(message.run_id)
+            return RunOpened(message.run_id, self._run.files.earlier)
         return RunRefused(message.run_id, problems)
 
     def _load(self, message: LoadRowGroup) -> RowGroupLoaded | StorageFailed:
         doing = f"cannot load row group {message.row_group}"
         run = self._run_of(message.run_id)
         if run is None:
-            return self._not_open(message.run_id, message.row_group, doing)
+            return _not_open(message.run_id, message.row_group, doing)
         try:
-            columns = self._records(run, message)
+            columns = run.records(message, self._sources)
         except StorageError as error:
             problem = error.problems[0]
         except OSError as error:
@@ -190,19 +231,11 @@ class StorageCore:
             return RowGroupLoaded(message.run_id, message.row_group, columns)
         return StorageFailed(message.run_id, message.row_group, problem)
 
-    def _records(self, run: _Run, message: LoadRowGroup) -> dict[str, list[Any]]:
-        source = run.job.source
-        if source is None:
-            raise StorageError(Problem("source", "the job has no source to load from", _PROTOCOL_REMEDY))
-        if run.source is None:
-            run.source = self._sources.open(source, run.job.base_dir)
-        return run.source.load(message.first_row, message.rows)
-
     def _store(self, message: StoreRowGroup) -> RowGroupStored | StorageFailed:
         doing = f"cannot store row group {message.row_group}"
         run = self._run_of(message.run_id)
         if run is None:
-            return self._not_open(message.run_id, message.row_group, doing)
+            return _not_open(message.run_id, message.row_group, doing)
         objection = run.progress.objection_to(message)
         if objection is not None:
             problem = Problem("out", f"{doing}: {objection}", _PROTOCOL_REMEDY)
@@ -219,15 +252,34 @@ class StorageCore:
         run.last_store_seconds = stored.seconds
         return RowGroupStored(message.run_id, message.row_group, message.rows)
 
+    def _journal(self, message: JournalCells, now: float) -> list[Outgoing]:
+        run = self._run_of(message.run_id)
+        if run is None:
+            problem = _not_open(message.run_id, None, "cannot journal finished model calls").problem
+            return _journal_failed(message.run_id, problem, message.reply_to)
+        run.journal_of = message.reply_to
+        policy = run.job.output.journal_fsync
+        try:
+            run.files.journal(message.records)
+            if policy == "always":
+                run.files.sync_journal()
+        except OSError as error:
+            return _journal_failed(run.run_id, _journal_problem(error), message.reply_to)
+        if policy == "interval" and run.sync_by is None:
+            run.sync_by = now + JOURNAL_SYNC_SECONDS
+        return []
+
     def _close(self, message: CloseRun) -> RunClosed | StorageFailed:
         run = self._run_of(message.run_id)
         if run is None:
-            return self._not_open(message.run_id, None, "cannot close the run")
+            return _not_open(message.run_id, None, "cannot close the run")
         result = message.result
         difference = run.progress.difference_to(result)
         if difference is not None:
             result = _failed(result, difference)
         try:
+            if run.sync_by is not None:
+                run.files.sync_journal()
             result = run.files.complete(result, message.capacity_plan)
         except OSError as error:
             problem = problem_of(error, path="out", doing="cannot complete the run's files")
@@ -239,9 +291,18 @@ class StorageCore:
     def _run_of(self, run_id: str) -> _Run | None:
         return self._run if self._run is not None and self._run.run_id == run_id else None
 
-    def _not_open(self, run_id: str, row_group: int | None, doing: str) -> StorageFailed:
-        problem = Problem("out", f"{doing}: run {run_id} is not open", _PROTOCOL_REMEDY)
-        return StorageFailed(run_id, row_group, problem)
+
+def _not_open(run_id: str, row_group: int | None, doing: str) -> StorageFailed:
+    problem = Problem("out", f"{doing}: run {run_id} is not open", _PROTOCOL_REMEDY)
+    return StorageFailed(run_id, row_group, problem)
+
+
+def _journal_problem(error: OSError) -> Problem:
+    return problem_of(error, path="out", doing="cannot journal finished model calls")
+
+
+def _journal_failed(run_id: str, problem: Problem, reply_to: str) -> list[Outgoing]:
+    return [Outgoing(reply_to, JournalFailed(run_id, problem))] if reply_to else []
 
 
 def _failed(result: JobResult, reason: str) -> JobResult:

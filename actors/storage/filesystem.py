@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from actors.storage.layout import UNFINISHED
+
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
@@ -29,6 +31,12 @@ class FileSystem(Protocol):
 
         So whatever a failed append left behind is gone with the next one.
         """
+
+    def extend(self, path: Path, at: int, data: bytes) -> None:
+        """Do as `append` without syncing; the file is made if there is none."""
+
+    def sync(self, path: Path) -> None:
+        """Make the file's content durable."""
 
     def rename(self, old: Path, new: Path) -> None:
         """Give the file another name, replacing what has it, in one step."""
@@ -66,11 +74,17 @@ class LocalFileSystem:
     def append(self, path: Path, at: int, data: bytes) -> None:
         """Cut the file to its first `at` bytes, add `data`, and sync it."""
         with _opened(path, 0) as file:
-            if os.fstat(file).st_size < at:
-                raise OSError(errno.EIO, "the file has lost lines that were written to it")
-            os.ftruncate(file, at)
-            os.lseek(file, at, os.SEEK_SET)
-            _write_all(file, data)
+            _write_at(file, at, data)
+            os.fsync(file)
+
+    def extend(self, path: Path, at: int, data: bytes) -> None:
+        """Do as `append` without syncing; the file is made if there is none."""
+        with _opened(path, os.O_CREAT) as file:
+            _write_at(file, at, data)
+
+    def sync(self, path: Path) -> None:
+        """Make the file's content durable."""
+        with _opened(path, 0) as file:
             os.fsync(file)
 
     def rename(self, old: Path, new: Path) -> None:
@@ -106,7 +120,7 @@ def publish(files: FileSystem, path: Path, data: bytes) -> None:
     Raises:
         OSError: an operation failed. `path` is as before, unless only its folder could not be synced.
     """
-    unfinished = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(path.name + UNFINISHED)
     try:
         files.write(unfinished, data)
         files.rename(unfinished, path)
@@ -127,6 +141,14 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
         os.close(file)
+
+
+def _write_at(file: int, at: int, data: bytes) -> None:
+    if os.fstat(file).st_size < at:
+        raise OSError(errno.EIO, "the file has lost lines that were written to it")
+    os.ftruncate(file, at)
+    os.lseek(file, at, os.SEEK_SET)
+    _write_all(file, data)
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -24,8 +24,8 @@ class RunFolder(NamedTuple):
 
     @property
     def log_path(self) -> Path:
-        """Where the run's actor log is, if it was kept."""
-        return self.path / layout.ACTOR_LOG
+        """Where the actor log of the folder's latest run is, if it was kept."""
+        return self.path / (self.manifest.runs[-1].log or layout.ACTOR_LOG)
 
     @property
     def capacity_plan_path(self) -> Path:

@@ -9,12 +9,14 @@ import msgspec
 
 from actors.storage.ports import Stored
 from messages.scheduler import DroppedRow, JobResult
+from messages.storage import Earlier, JournalRecord
 
 
 class MemoryRun:
     """Owns the rows of a run that was asked for none on disk."""
 
     output: str | None = None
+    earlier = Earlier()
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
@@ -32,6 +34,12 @@ class MemoryRun:
         self._row_groups[row_group] = {name: columns[name] for name in self._columns}
         self._dropped += dropped
         return Stored(0, 0.0)
+
+    def journal(self, records: Sequence[JournalRecord]) -> None:
+        """Do nothing: what is in memory ends with the process."""
+
+    def sync_journal(self) -> None:
+        """Do nothing."""
 
     def complete(self, result: JobResult, capacity_plan: dict[str, Any] | None) -> JobResult:  # noqa: ARG002 - the port's shape
         """Return the result with every row, in row order, and every dropped one."""

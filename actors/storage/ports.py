@@ -6,12 +6,21 @@ brings its own, with the faults it wants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from messages.job import Problem, Source
+from messages.job import Job, Problem, Source
 from messages.scheduler import DroppedRow, JobResult
-from messages.storage import OpenRun
+from messages.storage import Earlier, JournalRecord, OpenRun, UnsettledAttempt
+
+Unsettled = Callable[[Path], tuple[UnsettledAttempt, ...]]
+"""Reads the log of a run that was killed: the model requests whose end it does not know."""
+
+
+def no_log_is_read(_log: Path) -> tuple[UnsettledAttempt, ...]:
+    """Return nothing: the `Unsettled` of storage that keeps to its own files."""
+    return ()
 
 
 class StorageError(Exception):
@@ -78,6 +87,10 @@ class RunFiles(Protocol):
     def output(self) -> str | None:
         """The run's folder; None where rows stay in memory."""
 
+    @property
+    def earlier(self) -> Earlier:
+        """What earlier runs have left in the folder."""
+
     def store(
         self,
         row_group: int,
@@ -92,6 +105,20 @@ class RunFiles(Protocol):
         Raises:
             OSError: a file operation failed.
             StorageError: a value cannot be written.
+        """
+
+    def journal(self, records: Sequence[JournalRecord]) -> None:
+        """Hand finished cells to the operating system: a killed process loses none of them (R14).
+
+        Raises:
+            OSError: a file operation failed; the records may not be there.
+        """
+
+    def sync_journal(self) -> None:
+        """Make the cells journaled so far survive a loss of power.
+
+        Raises:
+            OSError: a file operation failed.
         """
 
     def complete(self, result: JobResult, capacity_plan: dict[str, Any] | None) -> JobResult:
@@ -112,10 +139,21 @@ class RunFilesFactory(Protocol):
             OSError: the folder cannot be looked into.
         """
 
+    def problems_of_resuming(self, out: str, job: Job, rows: int | None) -> tuple[Problem, ...]:
+        """Say what stands against `job` going on in the folder `out`, changing nothing.
+
+        A folder without a run is one for a new run. `rows` is how many the job makes, None where that is
+        not known.
+
+        Raises:
+            OSError: the folder cannot be looked into.
+        """
+
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, or a place in memory where `opening.out` is None.
 
-        A start that fails leaves behind nothing that would stand in the way of the next one.
+        With `opening.resume`, go on with the run that the folder holds, if it holds one. A start that fails
+        leaves behind nothing that would stand in the way of the next one.
 
         Raises:
             OSError: a file operation failed.

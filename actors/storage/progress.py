@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from messages.scheduler import JobResult
-from messages.storage import StoreRowGroup
+from messages.storage import Earlier, StoreRowGroup
 
 
 class RunProgress:
@@ -13,15 +13,17 @@ class RunProgress:
     stored, and the few beyond it: memory does not grow with the rows already written.
     """
 
-    def __init__(self, *, rows: int, row_group_size: int, columns: tuple[str, ...]) -> None:
+    def __init__(self, *, rows: int, row_group_size: int, columns: tuple[str, ...], earlier: Earlier) -> None:
         self.rows = rows
-        self.rows_stored = 0
-        self.rows_dropped = 0
+        self.rows_stored = earlier.rows_written
+        self.rows_dropped = earlier.rows_dropped
         self.row_groups_stored = 0
         self._size = max(1, row_group_size)
         self._columns = columns
         self._all_below = 0
         self._beyond: set[int] = set()
+        for row_group in earlier.numbers():
+            self._is_stored(row_group)
 
     @property
     def row_groups(self) -> int:
@@ -53,8 +55,11 @@ class RunProgress:
         """Count a row group that has been stored."""
         self.rows_stored += message.rows
         self.rows_dropped += len(message.dropped)
+        self._is_stored(message.row_group)
+
+    def _is_stored(self, row_group: int) -> None:
         self.row_groups_stored += 1
-        self._beyond.add(message.row_group)
+        self._beyond.add(row_group)
         while self._all_below in self._beyond:
             self._beyond.remove(self._all_below)
             self._all_below += 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pykka
 
+from actors.evidence.unsettled import unsettled_attempts
 from actors.request_admission.core import RequestAdmissionCore
 from actors.runtime.clock import RunClock
 from actors.runtime.core import Core
@@ -43,23 +44,47 @@ def start_actor(
     Raises:
         OSError: telemetry's log cannot be written.
     """
-    make: dict[ActorName, Callable[[], Core]] = {
-        TELEMETRY: lambda: TelemetryCore(
-            open_log=open_log_file,
-            system_log=None if log is None else open_log_file(log, replace=True),
-            observing=observing,
-            now=clock.now(),
-        ),
-        STORAGE: lambda: StorageCore(FileRuns(), FileSources()),
-        TASK_ADMISSION: lambda: TaskAdmissionCore(policy_named),
-        REQUEST_ADMISSION: RequestAdmissionCore,
-        WORKER: WorkerCore,
-        SCHEDULER: lambda: SchedulerCore(policy_named, _run_ids()),
-    }
+    make = _cores(clock, log=log, observing=observing)[name]
     shell = WorkerActor if name == WORKER else ActorShell
-    ref = shell.start(name, make[name](), router, clock)
+    ref = shell.start(name, make(None), router, clock, make)
     router.register(name, lambda messages: _tell(ref, messages))
     return ref
+
+
+def _cores(
+    clock: RunClock, *, log: str | Path | None, observing: bool
+) -> dict[ActorName, Callable[[Any], Any]]:
+    """Return how each actor's core is made: the first from None, any other from the one that was lost.
+
+    Nothing of a lost core is taken over but its generation, and what belongs to the actor's place and not
+    to its state: open logs, open files.
+    """
+    run_ids = _run_ids()
+
+    def telemetry(lost: TelemetryCore | None) -> TelemetryCore:
+        return TelemetryCore(
+            open_log=open_log_file,
+            system_log=None if log is None or lost else open_log_file(log, replace=True),
+            observing=observing,
+            journal=lost.journal if lost else None,
+            generation=_following(lost),
+            now=clock.now(),
+        )
+
+    return {
+        TELEMETRY: telemetry,
+        STORAGE: lambda lost: StorageCore(
+            FileRuns(unsettled=unsettled_attempts), FileSources(), generation=_following(lost)
+        ),
+        TASK_ADMISSION: lambda lost: TaskAdmissionCore(policy_named, generation=_following(lost)),
+        REQUEST_ADMISSION: lambda lost: RequestAdmissionCore(generation=_following(lost)),
+        WORKER: lambda lost: WorkerCore(generation=_following(lost)),
+        SCHEDULER: lambda lost: SchedulerCore(policy_named, run_ids, generation=_following(lost)),
+    }
+
+
+def _following(lost: Core | None) -> int:
+    return 1 if lost is None else lost.generation + 1
 
 
 def _tell(ref: pykka.ActorRef[Any], messages: object) -> bool:

@@ -120,16 +120,19 @@ class ActorSystem:
         *,
         out: str | os.PathLike[str] | None = None,
         log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> JobHandle:
         """Start `job` and return once its work has begun.
 
         out: folder for the dataset; None keeps the rows in memory. log: a log of this run alone.
+        resume: go on with the run that `out` holds, if it holds one. The job must be the same: only `limits`,
+        `failure`, `output`, and a model's cap and timeouts may differ, and `rows` may have grown.
 
         Raises:
             JobError: the job was refused; `problems` holds everything that has to be mended.
             UnreachableError: the system has stopped.
         """
-        submit = SubmitJob(job, _text(out), _text(log))
+        submit = SubmitJob(job, _text(out), _text(log), resume=resume)
         return JobHandle.submit(self.client, submit)
 
     def run(
@@ -138,12 +141,13 @@ class ActorSystem:
         *,
         out: str | os.PathLike[str] | None = None,
         log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> JobResult:
         """Run `job` to its end and return its result. Raises as `submit`.
 
         An exception while waiting, such as KeyboardInterrupt, cancels the job first.
         """
-        handle = self.submit(job, out=out, log=log)
+        handle = self.submit(job, out=out, log=log, resume=resume)
         try:
             return handle.result()
         except BaseException:

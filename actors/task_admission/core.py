@@ -14,6 +14,7 @@ from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
 from messages.task_admission import (
     AcquireTaskLeases,
     ConfigureTaskAdmission,
+    RecoverTaskLeases,
     ReturnTaskLeases,
     TaskAdmissionConfigured,
     TaskAdmissionDenied,
@@ -21,7 +22,9 @@ from messages.task_admission import (
     TaskAdmissionSnapshot,
     TaskLease,
     TaskLeaseRelease,
+    TaskLeaseReturn,
     TaskLeasesDecided,
+    TaskLeasesRecovered,
     TaskLeasesReturned,
 )
 from messages.tasks import GroupName, QueueSelection, SchedulerResourceRequest
@@ -40,7 +43,10 @@ class TaskAdmissionCore:
             ConfigureTaskAdmission: self._configure,
             AcquireTaskLeases: self._acquire,
             ReturnTaskLeases: self._return,
+            RecoverTaskLeases: self._recover,
         }
+        self._reissued: dict[int, TaskLease] = {}
+        self._until_recovered: list[AcquireTaskLeases | ReturnTaskLeases] = []
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
@@ -88,13 +94,52 @@ class TaskAdmissionCore:
     def _configure(self, message: ConfigureTaskAdmission, _now: float) -> list[Outgoing]:
         config = message.config
         self._policy = self._policy_named(config.policy)
+        self._until_recovered.clear()
         self._ledger = Ledger(
             config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
         )
         configured = TaskAdmissionConfigured(message.run_id, self._generation, self._ledger.snapshot())
         return [Outgoing(message.reply_to or SCHEDULER, configured)]
 
+    def _recover(self, message: RecoverTaskLeases, now: float) -> list[Outgoing]:
+        """Take over what an earlier generation had granted, then do what has waited for that."""
+        if message.generation != self._generation or not self._recovering:
+            return []  # meant for one that was lost in its turn
+        config = message.config
+        self._policy = self._policy_named(config.policy)
+        self._ledger = Ledger(
+            config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
+        )
+        leases = [self._ledger.adopt(lost, now=now) for lost in message.leases]
+        self._reissued = {lost.lease_id: lease for lost, lease in zip(message.leases, leases, strict=True)}
+        events = [
+            Event(
+                "task_lease_acquired",
+                now,
+                lease.correlation,
+                task_lease_id=lease.lease_id,
+                reason_or_outcome="recovered",
+                diagnostics={"replaces": lost.lease_id},
+            )
+            for lost, lease in zip(message.leases, leases, strict=True)
+        ]
+        recovered = TaskLeasesRecovered(message.run_id, self._generation, leases, self._ledger.snapshot())
+        outgoing = [Outgoing(TELEMETRY, RecordEvents("scheduler", events))] if events else []
+        outgoing.append(Outgoing(message.reply_to or SCHEDULER, recovered))
+        waiting, self._until_recovered = self._until_recovered, []
+        for waited in waiting:
+            outgoing += self.handle(waited, now=now)
+        return outgoing
+
+    @property
+    def _recovering(self) -> bool:
+        """Whether an earlier generation may have granted leases that are not accounted for here yet."""
+        return self._policy is None and self._generation > 1
+
     def _acquire(self, message: AcquireTaskLeases, now: float) -> list[Outgoing]:
+        if self._recovering:
+            self._until_recovered.append(message)
+            return []
         leases: list[TaskLease] = []
         denials: list[TaskAdmissionDenied] = []
         denied: list[Event] = []
@@ -137,10 +182,13 @@ class TaskAdmissionCore:
         return [*facts, Outgoing(SCHEDULER, decided)]
 
     def _return(self, message: ReturnTaskLeases, now: float) -> list[Outgoing]:
+        if self._recovering:
+            self._until_recovered.append(message)
+            return []
         ledger, policy = self._ledger, self._policy
         releases: list[TaskLeaseRelease] = []
         refused: list[Event] = []
-        for returned in message.returns:
+        for returned in self._with_reissued(message.returns):
             lease, outcome = returned.lease, returned.outcome
             result = ledger.release(lease)
             if result.released:
@@ -172,6 +220,23 @@ class TaskAdmissionCore:
         if refused:
             facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", refused)))
         return [*facts, Outgoing(SCHEDULER, returned_leases)]
+
+    def _with_reissued(self, returns: list[TaskLeaseReturn]) -> list[TaskLeaseReturn]:
+        """Return the tokens, each that was reissued followed by its successor with the same outcome.
+
+        A token of an earlier generation frees nothing (T2); what it tells ends the lease that took its
+        place, and only once.
+        """
+        if not self._reissued:
+            return returns
+        found: list[TaskLeaseReturn] = []
+        for returned in returns:
+            found.append(returned)
+            if returned.lease.generation != self._generation:
+                successor = self._reissued.pop(returned.lease.lease_id, None)
+                if successor is not None:
+                    found.append(TaskLeaseReturn(successor, returned.outcome))
+        return found
 
     def _decide(self, selection: QueueSelection, now: float) -> TaskLease | TaskAdmissionDenied:
         item, ledger, policy = selection.item, self._ledger, self._policy

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from messages.task_admission import (
     PolicyStateDelta,
     ReleaseReason,
@@ -57,6 +59,16 @@ class Ledger:
     def issued(self) -> int:
         """How many leases this ledger has issued."""
         return self._next_id - self._first_id
+
+    def adopt(self, lost: TaskLease, *, now: float) -> TaskLease:
+        """Account for a task that runs under a lease of an earlier generation; return its new lease."""
+        lease = msgspec.structs.replace(
+            lost, lease_id=self._next_id, generation=self.generation, acquired_at=now
+        )
+        self._next_id += 1
+        self.active[lease.lease_id] = lease
+        self._account(lease, +1)
+        return lease
 
     def acquire(self, item: SchedulableTask, *, now: float) -> TaskLease:
         """Take all of the item's amounts. The caller has checked that they are free (T7)."""

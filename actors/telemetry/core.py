@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from actors.telemetry.journal import Journal
 from actors.telemetry.log_codec import (
     SHORT_KINDS,
     encode_entries,
@@ -16,11 +17,11 @@ from actors.telemetry.log_codec import (
     encode_task_events,
     events_of,
 )
-from actors.telemetry.logs import LogSink, OpenLogs
+from actors.telemetry.logs import LogSink
 from actors.telemetry.maxima import ObservedCapacity
 from actors.telemetry.subscriptions import Subscriptions
 from messages._base import Message, Outgoing, Query
-from messages.capacity import CapacityPlan, ConfiguredCapacity
+from messages.capacity import CapacityPlan
 from messages.supervision import DeadlineReached
 from messages.telemetry import (
     CapacityPlanReported,
@@ -33,7 +34,6 @@ from messages.telemetry import (
     RunLogClosed,
     RunLogOpened,
     RunLogRefused,
-    StreamName,
     Subscribe,
     TelemetrySnapshot,
     Unsubscribe,
@@ -60,19 +60,15 @@ class TelemetryCore:
         open_log: Callable[[str], LogSink],
         system_log: LogSink | None = None,
         observing: bool = True,
+        journal: Journal | None = None,
         generation: int = 1,
         now: float = 0.0,
     ) -> None:
         self.generation: Final = generation
         self._open_log = open_log
         self._observing = observing
-        self._next: dict[StreamName, int] = {"scheduler": 1, "request": 1}
-        self._logs = OpenLogs()
+        self.journal = journal or Journal()
         self._subscriptions = Subscriptions()
-        self._run_id: str | None = None
-        self._run_log: str | None = None
-        self._configured: ConfiguredCapacity | None = None
-        self._observed: ObservedCapacity | None = None
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             RecordEvents: self._record,
             RecordTaskEvents: self._record_tasks,
@@ -85,7 +81,7 @@ class TelemetryCore:
             DeadlineReached: self._write_due,
         }
         if system_log is not None and observing:
-            self._logs.open(SYSTEM_LOG, system_log, dict(self._next), now=now)
+            self.journal.logs.open(SYSTEM_LOG, system_log, dict(self.journal.next), now=now)
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
@@ -98,40 +94,40 @@ class TelemetryCore:
 
     def idle(self, *, now: float) -> list[Outgoing]:
         """Publish what has gathered for subscribers; write the logs if their lines are due."""
-        self._logs.write_due(now=now)
+        self.journal.logs.write_due(now=now)
         return self._subscriptions.publish()
 
     def next_deadline(self) -> float | None:
         """Return when buffered lines have to be written."""
-        return self._logs.write_by
+        return self.journal.logs.write_by
 
     def close(self, *, now: float) -> list[Outgoing]:
         """Publish what is left and complete every log. Nothing may be handled afterwards."""
-        self._logs.close_all(dict(self._next), now=now)
+        self.journal.logs.close_all(dict(self.journal.next), now=now)
         return self._subscriptions.publish()
 
     def snapshot(self, *, now: float) -> TelemetrySnapshot:  # noqa: ARG002 - every core's signature
         """Return telemetry's state. `sequences` holds how many events each stream has had."""
         return TelemetrySnapshot(
-            run_id=self._run_id,
-            sequences={stream: following - 1 for stream, following in self._next.items()},
-            open_task_executions=self._observed.tasks_held if self._observed is not None else 0,
-            bytes_written=self._logs.bytes_written,
-            sink_failures=dict(self._logs.failures),
+            run_id=self.journal.run_id,
+            sequences={stream: following - 1 for stream, following in self.journal.next.items()},
+            open_task_executions=self.journal.observed.tasks_held if self.journal.observed is not None else 0,
+            bytes_written=self.journal.logs.bytes_written,
+            sink_failures=dict(self.journal.logs.failures),
         )
 
     def check(self) -> None:
         """Assert what always holds."""
-        assert all(following >= 1 for following in self._next.values())
-        assert (self._configured is None) == (self._observed is None)
-        assert self._run_id is None or self._observed is not None
-        assert self._run_log is None or self._run_id is not None
+        assert all(following >= 1 for following in self.journal.next.values())
+        assert (self.journal.configured is None) == (self.journal.observed is None)
+        assert self.journal.run_id is None or self.journal.observed is not None
+        assert self.journal.run_log is None or self.journal.run_id is not None
 
     # -- commands ------------------------------------------------------------------------------------
 
     def _record_log(self, message: RecordLog, now: float) -> list[Outgoing]:
-        if self._logs:
-            self._logs.append(encode_entries(message.entries), now=now)
+        if self.journal.logs:
+            self.journal.logs.append(encode_entries(message.entries), now=now)
         return []
 
     def _open_run_log(self, message: OpenRunLog, now: float) -> list[Outgoing]:
@@ -153,43 +149,43 @@ class TelemetryCore:
         return []
 
     def _write_due(self, _message: DeadlineReached, now: float) -> list[Outgoing]:
-        self._logs.write_due(now=now)
+        self.journal.logs.write_due(now=now)
         return []
 
     # -- events --------------------------------------------------------------------------------------
 
     def _record(self, message: RecordEvents, now: float) -> list[Outgoing]:
         stream, events = message.stream, message.events
-        first = self._next[stream]
+        first = self.journal.next[stream]
         if self._observing and events:
-            if self._logs:
-                self._logs.append(encode_events(stream, first, events), now=now)
-            if self._run_id is not None and self._observed is not None:
-                self._observed.record(events)
+            if self.journal.logs:
+                self.journal.logs.append(encode_events(stream, first, events), now=now)
+            if self.journal.run_id is not None and self.journal.observed is not None:
+                self.journal.observed.record(events)
             if self._subscriptions:
                 self._subscriptions.gather(stream, first, events)
-        self._next[stream] = first + len(events)
+        self.journal.next[stream] = first + len(events)
         return self._subscriptions.publish() if self._subscriptions.overdue else []
 
     def _record_tasks(self, message: RecordTaskEvents, now: float) -> list[Outgoing]:
         """Do as `_record` does, but work on the whole batch at once wherever nobody wants single events."""
         if self._subscriptions or message.event_kind not in _BATCH_KINDS:
             return self._record(RecordEvents("scheduler", events_of(message)), now)
-        first, many = self._next["scheduler"], len(message.correlations)
+        first, many = self.journal.next["scheduler"], len(message.correlations)
         if self._observing and many:
-            if self._logs:
-                self._logs.append(encode_task_events(first, message), now=now)
-            if self._run_id is not None and self._observed is not None:
-                self._observed.record_tasks(message)
-        self._next["scheduler"] = first + many
+            if self.journal.logs:
+                self.journal.logs.append(encode_task_events(first, message), now=now)
+            if self.journal.run_id is not None and self.journal.observed is not None:
+                self.journal.observed.record_tasks(message)
+        self.journal.next["scheduler"] = first + many
         return []
 
     # -- runs ----------------------------------------------------------------------------------------
 
     def _open_run(self, message: OpenRunLog, *, now: float) -> RunLogOpened | RunLogRefused:
-        if self._run_id is not None:
+        if self.journal.run_id is not None:
             return RunLogRefused(
-                message.run_id, f"the log of run {self._run_id} is still open; close it first"
+                message.run_id, f"the log of run {self.journal.run_id} is still open; close it first"
             )
         if message.path is not None and self._observing:
             try:
@@ -199,30 +195,30 @@ class TelemetryCore:
                 reason = f"the log {message.path} cannot be written: {error.strerror}{culprit}"
                 return RunLogRefused(message.run_id, reason)
             # An earlier run's failure at the same place is not this one's.
-            self._logs.failures.pop(message.path, None)
-            self._logs.open(message.path, sink, dict(self._next), now=now)
-            self._run_log = message.path
-        self._run_id = message.run_id
-        self._configured = message.configured
-        self._observed = ObservedCapacity(message.plan)
+            self.journal.logs.failures.pop(message.path, None)
+            self.journal.logs.open(message.path, sink, dict(self.journal.next), now=now)
+            self.journal.run_log = message.path
+        self.journal.run_id = message.run_id
+        self.journal.configured = message.configured
+        self.journal.observed = ObservedCapacity(message.plan)
         return RunLogOpened(message.run_id)
 
     def _close_run(self, message: CloseRunLog, *, now: float) -> RunLogClosed:
         """Complete the run's log. Its capacity plan stays known until the next run opens."""
-        if message.run_id != self._run_id:
+        if message.run_id != self.journal.run_id:
             return RunLogClosed(message.run_id, f"no log of run {message.run_id} is open")
         problem = ""
-        if self._run_log is not None:
-            problem = self._logs.close(self._run_log, dict(self._next), now=now)
-        self._run_log = self._run_id = None
+        if self.journal.run_log is not None:
+            problem = self.journal.logs.close(self.journal.run_log, dict(self.journal.next), now=now)
+        self.journal.run_log = self.journal.run_id = None
         return RunLogClosed(message.run_id, problem)
 
     def _capacity_plan(self, run_id: str, *, now: float) -> CapacityPlan | None:
-        observed = self._observed
-        if observed is None or self._configured is None or observed.run_id != run_id:
+        observed = self.journal.observed
+        if observed is None or self.journal.configured is None or observed.run_id != run_id:
             return None
         return CapacityPlan(
-            configured=self._configured,
+            configured=self.journal.configured,
             runtime_snapshot=observed.present(now=now),
             observed_maxima=observed.maxima(),
         )

@@ -86,6 +86,8 @@ class ObservedCapacity:
         """Follow these events, in order."""
         followed = self._followed
         for event in events:
+            if event.diagnostics is not None and "replaces" in event.diagnostics:
+                continue  # a lease that takes another's place holds nothing more
             follow = followed.get(event.event_kind)
             if follow is not None:
                 follow(event)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from actors.runtime.clock import RunClock
+from actors.runtime.core import Core
 from actors.runtime.router import Router
 from actors.runtime.shell import ActorShell
 from actors.worker.core import WorkerCore
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.inbox import LoopInbox
 from actors.worker.runner import TaskRunner
-from messages._base import ActorName
+from messages._base import REQUEST_ADMISSION, ActorName, Outgoing
+from messages.request_admission import RequestHolderLost
 from messages.tasks import TaskOutcome
 
 _STOP_SECONDS = 2.0
+
+ATTEMPTS_PER_GENERATION = 10**12
+"""Generation g numbers its attempts from (g - 1) times this, plus one."""
 
 
 class WorkerActor(ActorShell):
@@ -23,12 +29,16 @@ class WorkerActor(ActorShell):
 
     core: WorkerCore
 
-    def __init__(self, name: ActorName, core: WorkerCore, router: Router, clock: RunClock) -> None:
-        super().__init__(name, core, router, clock)
-        inbox = self._loop_inbox
-        executor = ModelRequestExecutor(inbox.loop, now=clock.now, attend=inbox.attend)
-        self._runner = TaskRunner(inbox.loop, executor, finished=self._finished, attend=inbox.attend)
-        core.attach(self._runner)
+    def __init__(
+        self,
+        name: ActorName,
+        core: WorkerCore,
+        router: Router,
+        clock: RunClock,
+        rebuild: Callable[[Core], Core] | None = None,
+    ) -> None:
+        super().__init__(name, core, router, clock, rebuild)
+        self._runner = self._equip(core)
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:
@@ -61,6 +71,27 @@ class WorkerActor(ActorShell):
         super().on_stop()
         asyncio.set_event_loop(None)
         inbox.loop.close()
+
+    def _equip(self, core: WorkerCore) -> TaskRunner:
+        """Give a core a runner of its own. Its attempts' numbers are unlike any earlier incarnation's."""
+        inbox = self._loop_inbox
+        executor = ModelRequestExecutor(
+            inbox.loop,
+            now=self.clock.now,
+            attend=inbox.attend,
+            first_attempt=(core.generation - 1) * ATTEMPTS_PER_GENERATION + 1,
+        )
+        runner = TaskRunner(inbox.loop, executor, finished=self._finished, attend=inbox.attend)
+        core.attach(runner)
+        return runner
+
+    def _begin_anew(self, rebuild: Callable[[Core], Core]) -> None:
+        """Lose the core, and with it everything that runs and every token that it holds."""
+        super()._begin_anew(rebuild)
+        lost, self._runner = self._runner, self._equip(self.core)
+        left = lost.report()
+        self._runner.take_over(lost)
+        self.send([Outgoing(REQUEST_ADMISSION, RequestHolderLost(left.held, left.waiting))])
 
     def _finished(self, lease_id: int, outcome: TaskOutcome) -> None:
         self.core.finished(lease_id, outcome, now=self.clock.now())

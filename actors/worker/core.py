@@ -11,10 +11,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from messages._base import TASK_ADMISSION, TELEMETRY, Message, Outgoing
-from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted
+from messages.request_admission import (
+    ReportRequestLeases,
+    RequestLeaseDenied,
+    RequestLeaseGranted,
+    RequestLeasesReported,
+)
 from messages.scheduler import ModelUsage
 from messages.task_admission import ReturnTaskLeases, TaskLease, TaskLeaseReturn
-from messages.tasks import TaskOutcome
+from messages.tasks import RuntimeCorrelation, TaskOutcome
 from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 from messages.worker import (
     CancelTasks,
@@ -46,8 +51,8 @@ class Runner(Protocol):
         """Make a job's generators ready."""
         ...
 
-    def start(self, starts: list[TaskStart]) -> None:
-        """Run these tasks. Never raises; never blocks."""
+    def start(self, starts: list[TaskStart]) -> list[int]:
+        """Run these tasks; return the leases of those that cannot be started. Never raises or blocks."""
         ...
 
     def cancel_all(self) -> None:
@@ -60,6 +65,10 @@ class Runner(Protocol):
 
     def decided(self, message: RequestLeaseGranted | RequestLeaseDenied) -> None:
         """Hand request admission's answer to the attempt that asked."""
+        ...
+
+    def report(self) -> RequestLeasesReported:
+        """Return which request leases are held, and which attempts wait."""
         ...
 
     def take_outgoing(self) -> list[Outgoing]:
@@ -81,6 +90,7 @@ class WorkerCore:
         self._held: dict[int, TaskLease] = {}
         self._returns: list[TaskLeaseReturn] = []
         self._moments: list[float] = []
+        self._unspawned: list[TaskLeaseReturn] = []
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             PrepareJob: self._prepare,
             ExecuteTasks: self._execute,
@@ -88,6 +98,7 @@ class WorkerCore:
             ReleaseJob: self._release,
             RequestLeaseGranted: self._decided,
             RequestLeaseDenied: self._decided,
+            ReportRequestLeases: self._report,
         }
 
     def attach(self, runner: Runner) -> None:
@@ -124,6 +135,9 @@ class WorkerCore:
     def idle(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - the shells' common interface
         """Return the batch of tokens, and what the attempts have to send."""
         outgoing = self._port.take_outgoing()
+        if self._unspawned:
+            outgoing.append(Outgoing(TASK_ADMISSION, ReturnTaskLeases(self._unspawned)))
+            self._unspawned = []
         if self._returns:
             returns, self._returns = self._returns, []
             moments, self._moments = self._moments, []
@@ -164,16 +178,30 @@ class WorkerCore:
         return [Outgoing(message.reply_to, self._port.prepare(message))]
 
     def _execute(self, message: ExecuteTasks, now: float) -> list[Outgoing]:
+        if self._run_id is None and self._generation > 1:
+            return []  # sent to the incarnation that was lost, whose tokens the scheduler returns
         leases = [start.lease for start in message.starts]
         self._held.update((lease.lease_id, lease) for lease in leases)
-        self._port.start(message.starts)
+        failed = self._port.start(message.starts)
+        unstarted = [Event("worker_spawn_failed", now, *self._unstarted(lease_id)) for lease_id in failed]
+        if unstarted:
+            leases = [lease for lease in leases if lease.lease_id in self._held]
+        facts = [Outgoing(TELEMETRY, RecordEvents("scheduler", unstarted))] if unstarted else []
+        if not leases:
+            return facts
         spawned = RecordTaskEvents(
             "worker_spawned",
             now,
             [lease.correlation for lease in leases],
             [lease.lease_id for lease in leases],
         )
-        return [Outgoing(TELEMETRY, spawned)]
+        return [*facts, Outgoing(TELEMETRY, spawned)]
+
+    def _unstarted(self, lease_id: int) -> tuple[RuntimeCorrelation, int]:
+        """Give back the token of a task that could not be started; return what its event is about."""
+        lease = self._held.pop(lease_id)
+        self._unspawned.append(TaskLeaseReturn(lease, TaskOutcome("worker_spawn_failed")))
+        return lease.correlation, lease_id
 
     def _cancel(self, _message: CancelTasks, _now: float) -> list[Outgoing]:
         self._port.cancel_all()
@@ -186,13 +214,17 @@ class WorkerCore:
             return []
         return [Outgoing(message.reply_to, JobReleased(message.run_id, models))]
 
+    def _report(self, message: ReportRequestLeases, _now: float) -> list[Outgoing]:
+        # What attempts have asked or returned goes first: the report tells what is true after it.
+        return [*self._port.take_outgoing(), Outgoing(message.reply_to, self._port.report())]
+
     def _decided(self, message: RequestLeaseGranted | RequestLeaseDenied, _now: float) -> list[Outgoing]:
         self._port.decided(message)
         return []
 
 
 def _completions(returns: list[TaskLeaseReturn], moments: list[float]) -> list[Outgoing]:
-    """Return the events of tasks that ended: failures one by one, with what failed."""
+    """Return the events of tasks that ended: those with more to say one by one, with what failed."""
     failed = [
         Event(
             "task_completed",
@@ -200,16 +232,16 @@ def _completions(returns: list[TaskLeaseReturn], moments: list[float]) -> list[O
             returned.lease.correlation,
             returned.lease.lease_id,
             reason_or_outcome=returned.outcome.kind,
-            diagnostics={"error": returned.outcome.error.kind},
+            diagnostics=_diagnostics(returned.outcome),
         )
         for returned, moment in zip(returns, moments, strict=True)
-        if returned.outcome.error is not None
+        if returned.outcome.error is not None or returned.outcome.skipped
     ]
     if failed:
         plain = [
             (returned, moment)
             for returned, moment in zip(returns, moments, strict=True)
-            if returned.outcome.error is None
+            if returned.outcome.error is None and not returned.outcome.skipped
         ]
         returns, moments = [returned for returned, _ in plain], [moment for _, moment in plain]
     facts = [Outgoing(TELEMETRY, RecordEvents("scheduler", failed))] if failed else []
@@ -224,3 +256,8 @@ def _completions(returns: list[TaskLeaseReturn], moments: list[float]) -> list[O
         )
         facts.append(Outgoing(TELEMETRY, completed))
     return facts
+
+
+def _diagnostics(outcome: TaskOutcome) -> dict[str, Any]:
+    """Return what kind of error an outcome has, or that rows were skipped."""
+    return {"error": outcome.error.kind} if outcome.error is not None else {"skipped": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from actors.worker.failures import RequestFailedError
 from actors.worker.providers.base import ProviderError
@@ -13,6 +13,7 @@ from messages._base import REQUEST_ADMISSION, TELEMETRY, WORKER, Outgoing
 from messages.request_admission import (
     AcquireRequestLease,
     CancelRequestWait,
+    HeldRequestLease,
     RequestAdmissionDenied,
     RequestAdmissionItem,
     RequestEventContext,
@@ -20,6 +21,7 @@ from messages.request_admission import (
     RequestLease,
     RequestLeaseDenied,
     RequestLeaseGranted,
+    RequestLeasesReported,
     RequestOutcome,
     ReturnRequestLease,
 )
@@ -33,6 +35,13 @@ _RETRYABLE = frozenset({"rate_limited", "provider_failure", "provider_timeout", 
 _DENIED_FOR_NOW = frozenset({"queue_timeout", "cooldown", "no_capacity", "queued_waiters_ahead"})
 
 
+class _Asking(NamedTuple):
+    """An attempt that waits for its answer, and what it asked."""
+
+    answer: asyncio.Future[RequestLease | RequestAdmissionDenied]
+    message: AcquireRequestLease
+
+
 class ModelRequestExecutor:
     """Makes attempts on the worker's event loop; holds what they want to send until the next flush."""
 
@@ -42,24 +51,35 @@ class ModelRequestExecutor:
         *,
         now: Callable[[], float],
         attend: Callable[[], None],
+        first_attempt: int = 1,
     ) -> None:
         self._loop = loop
         self._now = now
         self._attend = attend
-        self._asking: dict[
-            int, tuple[asyncio.Future[RequestLease | RequestAdmissionDenied], RequestEventContext]
-        ]
-        self._asking = {}
+        self._asking: dict[int, _Asking] = {}
+        self._held: dict[int, HeldRequestLease] = {}
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
         self._usage: dict[str, Counter[str]] = {}
-        self._last_attempt = 0
-        self.in_flight = 0
+        self._last_attempt = first_attempt - 1
+        self._in_flight: dict[int, str] = {}
 
     @property
     def waiting(self) -> int:
         """How many attempts wait for a lease."""
         return len(self._asking)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts have been sent and are not over."""
+        return len(self._in_flight)
+
+    def take_over(self, lost: ModelRequestExecutor) -> None:
+        """Go on counting where a lost worker's executor was; what it had sent and not heard of is over."""
+        self._usage = lost._usage
+        for alias in lost._in_flight.values():
+            self._usage.setdefault(alias, Counter())["local_cancelled"] += 1
+        lost._usage = {}
 
     def usage(self) -> dict[str, ModelUsage]:
         """Return attempts per model alias, by how they ended."""
@@ -81,12 +101,25 @@ class ModelRequestExecutor:
 
     def decided(self, message: RequestLeaseGranted | RequestLeaseDenied) -> None:
         """Hand an answer to the attempt that waits for it; give back a lease that nobody wants (A7)."""
-        asking, context = self._asking.pop(message.request_attempt_id, (None, None))
+        asking = self._asking.pop(message.request_attempt_id, None)
+        if asking is None:
+            if isinstance(message, RequestLeaseGranted) and message.event_context is not None:
+                # Granted to an incarnation that was lost before it heard of it.
+                self._give_back(message.lease, RequestOutcome("local_cancelled"), message.event_context)
+            return
+        context = asking.message.item.event_context
         decision = message.lease if isinstance(message, RequestLeaseGranted) else message.denied
-        if asking is not None and not asking.done():
-            asking.set_result(decision)
-        elif isinstance(decision, RequestLease) and context is not None:
+        if isinstance(decision, RequestLease):
+            self._held[decision.lease_id] = HeldRequestLease(decision, context)
+        if not asking.answer.done():
+            asking.answer.set_result(decision)
+        elif isinstance(decision, RequestLease):
             self._give_back(decision, RequestOutcome("local_cancelled"), context)
+
+    def report(self) -> RequestLeasesReported:
+        """Return what is held and who waits, for a request admission that has lost its state."""
+        waiting = [asking.message for asking in self._asking.values() if not asking.answer.done()]
+        return RequestLeasesReported(list(self._held.values()), waiting)
 
     async def execute_attempt(
         self,
@@ -108,7 +141,7 @@ class ModelRequestExecutor:
         context = RequestEventContext(correlation, self._last_attempt)
         lease = await self._acquire(resource, context, queue_timeout_seconds)
         self._record("model_request_started", lease, context)
-        self.in_flight += 1
+        self._in_flight[context.request_attempt_id] = alias
         outcome = RequestOutcome("unexpected_exception")
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -133,7 +166,7 @@ class ModelRequestExecutor:
             text = f"model {alias}: the provider client raised {type(error).__name__}"
             raise RequestFailedError("unexpected_exception", text, retryable=False) from error
         finally:
-            self.in_flight -= 1
+            del self._in_flight[context.request_attempt_id]
             self._usage.setdefault(alias, Counter())[outcome.kind] += 1
             self._record("model_request_completed", lease, context, outcome.kind)
             self._give_back(lease, outcome, context)
@@ -146,8 +179,9 @@ class ModelRequestExecutor:
         item = RequestAdmissionItem(resource, group, queue_timeout, context)
         attempt = context.request_attempt_id
         asking: asyncio.Future[RequestLease | RequestAdmissionDenied] = self._loop.create_future()
-        self._asking[attempt] = (asking, context)
-        self._send(Outgoing(REQUEST_ADMISSION, AcquireRequestLease(item, reply_to=WORKER)))
+        acquire = AcquireRequestLease(item, reply_to=WORKER)
+        self._asking[attempt] = _Asking(asking, acquire)
+        self._send(Outgoing(REQUEST_ADMISSION, acquire))
         try:
             decision = await asking
         except asyncio.CancelledError:
@@ -155,7 +189,7 @@ class ModelRequestExecutor:
                 # Granted in the same turn as the cancel: nobody else will give it back.
                 self._give_back(asking.result(), RequestOutcome("local_cancelled"), context)  # type: ignore[arg-type]
             else:
-                self._send(Outgoing(REQUEST_ADMISSION, CancelRequestWait(attempt)))
+                self._send(Outgoing(REQUEST_ADMISSION, CancelRequestWait(attempt, context)))
             raise
         if isinstance(decision, RequestLease):
             return decision
@@ -168,6 +202,7 @@ class ModelRequestExecutor:
         )
 
     def _give_back(self, lease: RequestLease, outcome: RequestOutcome, context: RequestEventContext) -> None:
+        self._held.pop(lease.lease_id, None)
         self._send(Outgoing(REQUEST_ADMISSION, ReturnRequestLease(lease, outcome, context)))
 
     def _send(self, outgoing: Outgoing) -> None:

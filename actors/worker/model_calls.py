@@ -56,9 +56,9 @@ class JobModels:
 
 
 class TaskModelCalls:
-    """`ModelCalls` for one task execution."""
+    """`ModelCalls` for one task execution. `answered` counts the calls that brought a reply."""
 
-    __slots__ = ("_bindings", "_correlation", "_executor")
+    __slots__ = ("_bindings", "_correlation", "_executor", "answered")
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class TaskModelCalls:
         self._bindings = bindings
         self._executor = executor
         self._correlation = correlation
+        self.answered = 0
 
     async def chat(self, *, model: str, prompt: str, system: str, seed: int) -> str:
         """Return the model's reply to `prompt`."""
@@ -82,6 +83,7 @@ class TaskModelCalls:
             timeout_seconds=binding.timeout_seconds,
             queue_timeout_seconds=binding.queue_timeout_seconds,
         )
+        self.answered += 1
         return reply.text
 
     async def embed(self, *, model: str, input: str, seed: int) -> list[float]:  # noqa: A002 - its name
@@ -96,4 +98,5 @@ class TaskModelCalls:
             timeout_seconds=binding.timeout_seconds,
             queue_timeout_seconds=binding.queue_timeout_seconds,
         )
+        self.answered += 1
         return reply.vector

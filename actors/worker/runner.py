@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from actors.generators import Generator
 from actors.planning import Unpreparable, prepare
 from actors.planning.capacity import describe_capacity
@@ -22,7 +24,7 @@ from actors.worker.failures import outcome_of, timed_out
 from actors.worker.model_calls import JobModels
 from actors.worker.threads import ThreadPool
 from messages._base import Outgoing
-from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted
+from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
 from messages.scheduler import ModelUsage
 from messages.tasks import TaskOutcome
 from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, TaskStart
@@ -59,6 +61,7 @@ class TaskRunner:
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, asyncio.TimerHandle | None] = {}
         self._pool: ThreadPool | None = None
+        self._run_id: str | None = None
         self._closing: asyncio.Task[None] | None = None
         self._thread_results: deque[tuple[int, Any, BaseException | None]] = deque()
 
@@ -76,25 +79,29 @@ class TaskRunner:
             return JobUnpreparable(message.run_id, prepared.problems)
         self._generators = prepared.generators
         self._models = JobModels(message.job, self._executor)
-        self._executor.reset_usage()
+        if self._run_id != message.run_id:  # the same run again: its worker was lost
+            self._executor.reset_usage()
+        self._run_id = message.run_id
         self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 
-    def start(self, starts: list[TaskStart]) -> None:
-        """Run these tasks, each in its generator's mode."""
+    def start(self, starts: list[TaskStart]) -> list[int]:
+        """Run these tasks, each in its generator's mode; return the leases of those that cannot be."""
+        unstarted: list[int] = []
         had_inline = bool(self._inline)
         for start in starts:
             generator = self._generators.get(start.task.column)
             if generator is None:
-                self._finished(start.lease.lease_id, TaskOutcome("worker_spawn_failed"))
+                unstarted.append(start.lease.lease_id)
             elif generator.mode == "async":
                 self._runners.add(start)
             elif generator.mode == "inline":
                 self._inline.append(start)
-            else:
-                self._run_on_thread(generator, start)
+            elif not self._run_on_thread(generator, start):
+                unstarted.append(start.lease.lease_id)
         if self._inline and not had_inline:
             self._loop.call_soon(self._run_inline)
+        return unstarted
 
     def cancel_all(self) -> None:
         """Cancel what runs; give up on threads; forget what has not begun."""
@@ -138,6 +145,32 @@ class TaskRunner:
         """Hand request admission's answer to the attempt that asked."""
         self._executor.decided(message)
 
+    def report(self) -> RequestLeasesReported:
+        """Return which request leases are held, and which attempts wait."""
+        return self._executor.report()
+
+    def take_over(self, lost: TaskRunner) -> None:
+        """Take the place of a runner that was lost. What it ran is left to itself, and of no account."""
+        self._run_id = lost._run_id
+        self._executor.take_over(lost._executor)
+        lost._abandon()
+
+    def _abandon(self) -> None:
+        self._inline.clear()
+        self._runners.take_waiting()
+        for task in self._running.values():
+            task.cancel()
+        if self._pool is not None:
+            for lease_id in self._on_threads:
+                self._pool.abandon(lease_id)
+            self._pool.close()
+        for timer in self._on_threads.values():
+            if timer is not None:
+                timer.cancel()
+        self._on_threads.clear()
+        if self._models is not None:
+            self._closing = self._loop.create_task(self._models.close())
+
     def take_outgoing(self) -> list[Outgoing]:
         """Return what attempts want to send."""
         return self._executor.take_outgoing()
@@ -160,7 +193,7 @@ class TaskRunner:
             start = self._inline.popleft()
             generator = self._generators[start.task.column]
             try:
-                outcome = TaskOutcome("success", generator.run(start))
+                outcome = _succeeded(generator.run(start))
             except BaseException as error:  # noqa: BLE001 - templates may raise anything at all
                 outcome = outcome_of(error)
             self._finished(start.lease.lease_id, outcome)
@@ -178,12 +211,14 @@ class TaskRunner:
         try:
             work = generator.run_async(start, calls)
             if generator.timeout_seconds is None:
-                outcome = TaskOutcome("success", await work)
+                outcome = _succeeded(await work)
             else:
                 outcome = await self._within(generator.timeout_seconds, work, lease_id)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
             cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
+        if calls.answered and outcome.kind == "success":
+            outcome = msgspec.structs.replace(outcome, calls=calls.answered)
         del self._running[lease_id]
         self._cancelled.discard(lease_id)
         self._finished(lease_id, outcome)
@@ -194,7 +229,7 @@ class TaskRunner:
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
-                return TaskOutcome("success", await work)
+                return _succeeded(await work)
         except TimeoutError:
             if limit.expired():
                 return timed_out(seconds)
@@ -209,7 +244,8 @@ class TaskRunner:
 
     # -- threads ---------------------------------------------------------------------------------------
 
-    def _run_on_thread(self, generator: Generator, start: TaskStart) -> None:
+    def _run_on_thread(self, generator: Generator, start: TaskStart) -> bool:
+        """Give a task to the pool; return False if there is no thread to be had."""
         assert self._pool is not None
         lease_id, timer = start.lease.lease_id, None
         if generator.timeout_seconds is not None:
@@ -219,8 +255,13 @@ class TaskRunner:
         self._on_threads[lease_id] = timer
         try:
             self._pool.submit(lease_id, partial(generator.run, start))
-        except RuntimeError:  # no thread to be had
-            self._give_up_thread(lease_id, timer, TaskOutcome("worker_spawn_failed"))
+        except RuntimeError:
+            if timer is not None:
+                timer.cancel()
+            del self._on_threads[lease_id]
+            self._pool.abandon(lease_id)
+            return False
+        return True
 
     def _thread_done(self, lease_id: int, value: Any, error: BaseException | None) -> None:
         """Called on the pool's threads: the loop takes the results, many at a time when they pile up."""
@@ -240,7 +281,7 @@ class TaskRunner:
             timer = self._on_threads.pop(lease_id)
             if timer is not None:
                 timer.cancel()
-            outcome = TaskOutcome("success", value) if error is None else outcome_of(error)
+            outcome = _succeeded(value) if error is None else outcome_of(error)
             self._finished(lease_id, outcome)
         self._attend()
 
@@ -255,3 +296,8 @@ class TaskRunner:
         if self._pool is not None:
             self._pool.abandon(lease_id)
         self._finished(lease_id, outcome)
+
+
+def _succeeded(found: Any) -> TaskOutcome:
+    """Return the outcome of a task whose generator returned `found`: a value, or an outcome of its own."""
+    return found if type(found) is TaskOutcome else TaskOutcome("success", found)

@@ -58,6 +58,7 @@ def test_the_penguins_job_gives_all_its_rows_and_says_how_to_prove_it(penguins):
     assert {path.name for path in out.iterdir()} == {
         "rows",
         "dropped.jsonl",
+        "journal",
         "manifest.json",
         "actors.jsonl",
         "capacity_plan.json",

@@ -69,3 +69,11 @@ def test_a_log_elsewhere_is_what_the_proof_is_asked_of():
     assert (
         summary(RESULT, log=Path("/logs/a run.jsonl"))[-1] == "  proof: leasehold verify '/logs/a run.jsonl'"
     )
+
+
+def test_r9_skipped_cells_are_counted_by_column():
+    lines = summary(a_result(skipped={"title": 3, "notes": 1}), log=Path("/data/out/actors.jsonl"))
+    assert [line for line in lines if "skipped" in line] == [
+        "  skipped: 1 cells of notes",
+        "  skipped: 3 cells of title",
+    ]

@@ -12,6 +12,7 @@ from messages.request_admission import (
     RequestGroupSpec,
     RequestLeaseDenied,
     RequestLeaseGranted,
+    RequestLeasesReported,
     RequestOutcome,
     RequestResourceSpec,
     ReturnRequestLease,
@@ -55,6 +56,8 @@ class Admission:
         self.denied = {}
         self.events = []
         self.core.handle(registering(*(resources or ((CHAT, 2),))), now=0.0)
+        if generation > 1:  # nothing is granted before it is known what an earlier one has granted
+            self.core.handle(RequestLeasesReported([], []), now=0.0)
         self.idle(0.0)
         self.events.clear()
 

@@ -36,11 +36,14 @@ def admission():
 
 
 def test_a1_every_attempt_gets_a_lease_of_its_own(admission):
-    assert admission.send(asking(1), now=0.5) == [
-        Outgoing("worker", RequestLeaseGranted(1, RequestLease(1, 1, CHAT, 0.5, 2, 2)))
+    one, two = asking(1), asking(2, reply_to="another")
+    lease = RequestLease(1, 1, CHAT, 0.5, 2, 2)
+    assert admission.send(one, now=0.5) == [
+        Outgoing("worker", RequestLeaseGranted(1, lease, one.item.event_context))
     ]
-    assert admission.send(asking(2, reply_to="another"), now=0.7) == [
-        Outgoing("another", RequestLeaseGranted(2, RequestLease(2, 1, CHAT, 0.7, 2, 2)))
+    lease = RequestLease(2, 1, CHAT, 0.7, 2, 2)
+    assert admission.send(two, now=0.7) == [
+        Outgoing("another", RequestLeaseGranted(2, lease, two.item.event_context))
     ]
 
 

@@ -71,6 +71,10 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue(self, name, count):
         if not self._queued_of(name):
             self.shares.begin(name, late=bool(self.held))
+        elif not self.ready[name] and name not in self.parked:
+            # All it had was held: it could not be selected for a while, so it begins anew.
+            self.shares.end(name)
+            self.shares.begin(name, late=True)
         new = [self.last_id + 1 + number for number in range(count)]
         self.last_id += count
         group = a_group(name, weight=self.weights[name])

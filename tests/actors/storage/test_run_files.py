@@ -244,8 +244,8 @@ def test_a_folder_without_a_run_says_so(tmp_path):
     [
         (b"{", "is not a manifest"),
         (b"\xff", "is not a manifest"),
-        (b'{"schema_version": 2}', "schema version 2, but this program reads 1"),
-        (b'{"schema_version": 1}', "missing required field"),
+        (b'{"schema_version": 1}', "schema version 1, but this program reads 2"),
+        (b'{"schema_version": 2}', "missing required field"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_says_why(tmp_path, content, message):

@@ -15,6 +15,7 @@ from actors.storage.ports import Inspection, StorageError, Stored
 from messages._base import Outgoing
 from messages.job import Problem
 from messages.storage import (
+    Earlier,
     FilesInspected,
     RowGroupLoaded,
     RowGroupStored,
@@ -35,8 +36,11 @@ class FakeRuns:
     output = "out"
 
     def __init__(self):
+        self.earlier = Earlier()
         self.fail = None
         self.run = None
+        self.journaled = []
+        self.synced = 0
 
     def _fail(self):
         failure, self.fail = self.fail, None
@@ -46,6 +50,18 @@ class FakeRuns:
     def problems_of(self, out):
         self._fail()
         return (Problem("out", "taken"),) if out == "taken" else ()
+
+    def problems_of_resuming(self, out, job, rows):
+        self._fail()
+        return (Problem("rows", f"20 -> {rows}"),) if out == "taken" else ()
+
+    def journal(self, records):
+        self._fail()
+        self.journaled += records
+
+    def sync_journal(self):
+        self._fail()
+        self.synced = len(self.journaled)
 
     def open(self, opening):
         self._fail()

@@ -1,0 +1,54 @@
+"""What a running job does when another actor has lost its state and begins anew.
+
+Every actor's obligations to the job are known here as well: which leases are out, which row groups are
+loading or on their way to storage. So each can be taken over by the actor's next incarnation.
+"""
+
+from __future__ import annotations
+
+from actors.scheduler.run import JobRun
+from actors.scheduler.submission import Submission
+from messages._base import (
+    REQUEST_ADMISSION,
+    SCHEDULER,
+    TASK_ADMISSION,
+    TELEMETRY,
+    WORKER,
+    ActorName,
+    Outgoing,
+)
+from messages.request_admission import RegisterRequestResources
+from messages.task_admission import (
+    RecoverTaskLeases,
+    ReturnTaskLeases,
+    TaskAdmissionConfig,
+    TaskLeaseReturn,
+)
+from messages.tasks import TaskError, TaskOutcome
+
+_LOST = TaskOutcome("worker_lost", error=TaskError("worker_lost", "the worker was lost while it ran"))
+
+
+def recover(actor: ActorName, generation: int, run: JobRun, submission: Submission) -> list[Outgoing] | None:
+    """Return what brings a restarted actor back into the run; None where nothing can."""
+    plan = run.plan
+    if actor == TASK_ADMISSION:
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        leases = list(run.outstanding.values())
+        return [
+            Outgoing(
+                TASK_ADMISSION, RecoverTaskLeases(plan.run_id, generation, config, leases, reply_to=SCHEDULER)
+            )
+        ]
+    if actor == REQUEST_ADMISSION:
+        register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+        return [Outgoing(REQUEST_ADMISSION, register)]
+    if actor == WORKER:
+        # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.
+        run.worker_ready = False
+        returns = [TaskLeaseReturn(lease, _LOST) for lease in run.outstanding.values()]
+        outgoing = [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
+        return [*outgoing, submission.prepare_again()]
+    if actor == TELEMETRY:
+        return []
+    return None
