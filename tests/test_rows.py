@@ -715,7 +715,7 @@ def test_r4_rate_limits_never_drop_a_row(system, provide):
 
 def test_r4_queue_timeouts_never_drop_a_row(system, provide):
     provider = provide(lambda *_: None, seconds=0.01)
-    policy = FailurePolicy(max_retries=0, backoff_seconds=0.001)
+    policy = FailurePolicy(max_retries=0, backoff_seconds=0.001, max_backoff_seconds=0.01)
     job = a_prompted_job(rows=10, parallel=1, queue_timeout_seconds=0.004, failure=policy)
     result = system.run(job)
     assert result.rows_written == 10
@@ -741,7 +741,7 @@ def test_r4_a_failure_that_passes_costs_no_row(system, provide):
 
 def test_r4_backoff_blocks_no_other_work(system, provide):
     provider = provide(lambda prompt, attempt: status(500) if (prompt, attempt) == ("0", 1) else None)
-    policy = FailurePolicy(max_retries=1, backoff_seconds=0.2)
+    policy = FailurePolicy(max_retries=1, backoff_seconds=0.4)
     result = system.run(a_prompted_job(rows=30, parallel=1, failure=policy))
     assert result.rows_written == 30
     assert provider.order[0] == provider.order[-1] == "0"
