@@ -157,6 +157,7 @@ class RowGroupStored(Message, frozen=True):
     run_id: str
     row_group: int
     rows: int
+    dropped: int = 0
 
 
 class JournalCells(Query, frozen=True):
@@ -187,11 +188,15 @@ class StorageFailed(Message, frozen=True):
 
 
 class CloseRun(Query, frozen=True):
-    """The scheduler: the run has ended with this result; complete its manifest."""
+    """The scheduler: the run has ended with this result; complete its manifest.
+
+    With `recount`, the scheduler that counted the rows is lost: the result gets the rows as stored.
+    """
 
     run_id: str
     result: JobResult
     capacity_plan: dict[str, Any] | None = None
+    recount: bool = False
 
 
 class RunClosed(Message, frozen=True):

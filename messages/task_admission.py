@@ -252,6 +252,18 @@ class TaskLeasesRecovered(Message, frozen=True):
     view: TaskAdmissionView
 
 
+class AwaitTaskLeases(Query, frozen=True):
+    """A new incarnation of the scheduler: tell me when every lease is back."""
+
+    run_id: str
+
+
+class TaskLeasesSettled(Message, frozen=True):
+    """No lease is out."""
+
+    run_id: str
+
+
 class TaskAdmissionSnapshot(Message, frozen=True):
     """Task admission's answer to `GetSnapshot`."""
 
@@ -262,4 +274,6 @@ class TaskAdmissionSnapshot(Message, frozen=True):
     releases_by_reason: dict[str, int]
 
 
-Command: TypeAlias = ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases | RecoverTaskLeases
+Command: TypeAlias = (
+    ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases | RecoverTaskLeases | AwaitTaskLeases
+)

@@ -23,7 +23,7 @@ from messages.supervision import ActorRestarted, CrashActor
 from messages.task_admission import TaskLeasesReturned
 from messages.telemetry import RecordTaskEvents
 
-RECOVERED = ("task_admission", "request_admission", "worker", "telemetry")
+RECOVERED = ("task_admission", "request_admission", "worker", "telemetry", "storage")
 
 
 async def think(story):
@@ -59,11 +59,11 @@ def undisturbed():
         return list(harness.expect(None, JobFinished, timeout=20).result.rows())
 
 
-def run_with(tmp_path, disturb, *, serialize=False):
+def run_with(tmp_path, disturb, *, serialize=False, out=None):
     """Run the job; `disturb(harness)` once it is under way. Return its result and the log's report."""
     log = tmp_path / "actors.jsonl"
     with Harness.start(log=log, serialize_messages=serialize) as harness:
-        harness.send("scheduler", SubmitJob(JOB))
+        harness.send("scheduler", SubmitJob(JOB, out=None if out is None else str(out)))
         disturb(harness)
         result = harness.expect(None, JobFinished, timeout=30).result
         assert harness.system.snapshot("task_admission").state.active_leases == 0
@@ -125,7 +125,7 @@ def test_an_actor_lost_twice_at_once_comes_back(tmp_path, undisturbed):
     assert_whole(result, report, undisturbed)
 
 
-def test_all_four_lost_together_come_back(tmp_path, undisturbed):
+def test_all_lost_together_but_the_scheduler_come_back(tmp_path, undisturbed):
     def disturb(harness):
         after(harness, TaskLeasesReturned, 4)
         for actor in RECOVERED:
@@ -164,7 +164,57 @@ def test_r4_a_lost_workers_tasks_are_tried_again_and_told_as_lost(tmp_path, undi
     assert_whole(result, report, undisturbed)
 
 
-def test_crash_is_refused_by_what_is_no_actor_of_ours(tmp_path):
+@pytest.mark.parametrize("seen", [1, 30, 70])
+@pytest.mark.parametrize("actor", RECOVERED)
+def test_r10_a_loss_leaves_the_folder_whole(tmp_path, undisturbed, actor, seen):
+    def disturb(harness):
+        after(harness, RequestLeaseGranted, seen)
+        lose(harness, actor)
+
+    result, report = run_with(tmp_path, disturb, out=tmp_path / "out")
+    assert_whole(result, report, undisturbed)
+
+
+@pytest.mark.parametrize("seen", [1, 30, 70])
+@pytest.mark.parametrize("to_disk", [False, True])
+def test_a_lost_scheduler_ends_the_job_with_a_clear_error_and_resume_completes_it(
+    tmp_path, undisturbed, seen, to_disk
+):
+    out = tmp_path / "out" if to_disk else None
+
+    def disturb(harness):
+        after(harness, RequestLeaseGranted, seen)
+        lose(harness, "scheduler")
+
+    result, report = run_with(tmp_path, disturb, out=out)
+    assert result.status == "failed"
+    assert "the scheduler was lost" in result.first_error
+    assert result.rows_written + result.rows_dropped + result.rows_pending == 48
+    assert report.ok, report.to_builtins()
+    finished = list(result.rows())
+    assert len(finished) == result.rows_written
+    assert all(row in undisturbed for row in finished)
+    if out is not None:
+        assert "--resume" in result.first_error
+        with Harness.start(log=tmp_path / "again.jsonl") as harness:
+            harness.send("scheduler", SubmitJob(JOB, out=str(out), resume=True))
+            again = harness.expect(None, JobFinished, timeout=30).result
+        assert_whole(again, verify_log(tmp_path / "again.jsonl"), undisturbed)
+
+
+def test_a_lost_scheduler_takes_the_next_job(tmp_path, undisturbed):
+    with Harness.start(log=tmp_path / "actors.jsonl") as harness:
+        harness.send("scheduler", SubmitJob(JOB))
+        after(harness, RequestLeaseGranted, 5)
+        lose(harness, "scheduler")
+        assert harness.expect(None, JobFinished, timeout=30).result.status == "failed"
+        harness.send("scheduler", SubmitJob(JOB))
+        second = harness.expect(None, JobFinished, timeout=30).result
+        assert list(second.rows()) == undisturbed
+    assert verify_log(tmp_path / "actors.jsonl").ok
+
+
+def test_a_loss_is_told_to_whoever_stands_for_the_scheduler():
     with Harness.start(actors=("task_admission",)) as harness:
         lose(harness, "task_admission")
         assert harness.probe("scheduler").expect(ActorRestarted).generation == 2

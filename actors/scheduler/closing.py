@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,11 +22,43 @@ from messages.telemetry import (
 from messages.worker import JobReleased, ReleaseJob
 
 
+class RunTotals(NamedTuple):
+    """A run as its result tells of it. With `lost`, who counted is gone and storage is to count anew."""
+
+    run_id: str
+    job_name: str
+    rows: int
+    rows_written: int = 0
+    drop_reasons: dict[str, int] = {}
+    first_error: str | None = None
+    stop_status: JobStatus | None = None
+    leased: int = 0
+    possibly_billed: int = 0
+    skipped: dict[str, int] = {}
+    lost: bool = False
+
+
+def totals_of(run: JobRun) -> RunTotals:
+    """Return a run's totals as they are now."""
+    return RunTotals(
+        run_id=run.plan.run_id,
+        job_name=run.plan.job_name,
+        rows=run.plan.rows,
+        rows_written=run.row_groups.rows_written,
+        drop_reasons=dict(run.row_groups.drop_reasons),
+        first_error=run.failures.first_error,
+        stop_status=run.stop_status,
+        leased=run.leased,
+        possibly_billed=run.earlier.possibly_billed,
+        skipped=dict(run.skips.counts),
+    )
+
+
 class Closing:
     """The chain release -> requests -> capacity plan -> storage -> log. A step that fails is passed over."""
 
-    def __init__(self, run: JobRun, *, started_at: float, overdue: bool) -> None:
-        self._run = run
+    def __init__(self, totals: Callable[[], RunTotals], *, started_at: float, overdue: bool) -> None:
+        self._totals = totals
         self._started_at = started_at
         self._models: dict[str, ModelUsage] = {}
         self._capacity_plan: dict[str, Any] | None = None
@@ -44,7 +77,7 @@ class Closing:
     @property
     def run_id(self) -> str:
         """The run that is closed."""
-        return self._run.plan.run_id
+        return self._totals().run_id
 
     def next_step(self, now: float) -> list[Outgoing]:
         """Return what to send next; empty when the run is closed."""
@@ -92,7 +125,8 @@ class Closing:
         return [Outgoing(TELEMETRY, GetCapacityPlan(self.run_id, reply_to=SCHEDULER))]
 
     def _close_storage(self, now: float) -> list[Outgoing]:
-        close = CloseRun(self.run_id, self._counted(now), self._capacity_plan, reply_to=SCHEDULER)
+        recount = self._totals().lost
+        close = CloseRun(self.run_id, self._counted(now), self._capacity_plan, recount, reply_to=SCHEDULER)
         return [Outgoing(STORAGE, close)]
 
     def _close_log(self, now: float) -> list[Outgoing]:
@@ -111,32 +145,32 @@ class Closing:
         ]
 
     def _counted(self, now: float) -> JobResult:
-        run = self._run
-        dropped = run.row_groups.drop_reasons.total()
-        error = run.failures.first_error
+        run = self._totals()
+        dropped = sum(run.drop_reasons.values())
+        error = run.first_error
         if self._overdue:
             error = f"{error or 'stopped'}; {run.leased} task leases were not returned in time"
         if self._problem:
             error = f"{error}; then {self._problem}" if error else self._problem
         return JobResult(
-            run_id=self.run_id,
-            job_name=run.plan.job_name,
-            status=self._status(dropped),
-            rows_requested=run.plan.rows,
-            rows_written=run.row_groups.rows_written,
+            run_id=run.run_id,
+            job_name=run.job_name,
+            status=self._status(run, dropped),
+            rows_requested=run.rows,
+            rows_written=run.rows_written,
             rows_dropped=dropped,
-            rows_pending=run.plan.rows - run.row_groups.rows_written - dropped,
-            drop_reasons=dict(run.row_groups.drop_reasons),
+            rows_pending=run.rows - run.rows_written - dropped,
+            drop_reasons=run.drop_reasons,
             wall_seconds=round(now - self._started_at, 6),
             first_error=error,
             models=self._models,
-            possibly_billed=run.earlier.possibly_billed,
-            skipped=dict(run.skips.counts),
+            possibly_billed=run.possibly_billed,
+            skipped=run.skipped,
         )
 
-    def _status(self, dropped: int) -> JobStatus:
+    def _status(self, run: RunTotals, dropped: int) -> JobStatus:
         if self._overdue or self._problem:
             return "failed"
-        if self._run.stop_status is not None:
-            return self._run.stop_status
+        if run.stop_status is not None:
+            return run.stop_status
         return "partial" if dropped else "succeeded"

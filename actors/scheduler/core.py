@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from actors.scheduler.closing import Closing
+from actors.scheduler.closing import Closing, totals_of
+from actors.scheduler.orphan import Orphan, OrphanedRun
 from actors.scheduler.recovery import recover
 from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
@@ -48,6 +49,7 @@ from messages.task_admission import (
     TaskLeasesDecided,
     TaskLeasesRecovered,
     TaskLeasesReturned,
+    TaskLeasesSettled,
 )
 from messages.telemetry import (
     CapacityPlanReported,
@@ -80,6 +82,8 @@ class SchedulerCore:
         run_ids: Iterator[str],
         *,
         generation: int = 1,
+        orphan: Orphan | None = None,
+        execution_ids_from: int = 1,
     ) -> None:
         self._policy_named = policy_named
         self._run_ids = run_ids
@@ -88,8 +92,15 @@ class SchedulerCore:
         self._run: JobRun | None = None
         self._closing: Closing | None = None
         self._started_at = 0.0
-        self._last_execution_id = 0
+        self._last_execution_id = execution_ids_from - 1
         self._drain_by: float | None = None
+        self._orphan = orphan
+        self._orphaned: OrphanedRun | None = None
+        self._waits_for_end = ""
+        if orphan is not None and orphan.plan is not None:
+            # At once: what is in the mailbox was sent to the lost scheduler, and is this run's business.
+            self._orphaned = OrphanedRun(orphan.plan, out=orphan.out)
+            self._waits_for_end, self._started_at = orphan.reply_to, orphan.started_at
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             SubmitJob: self._submit,
             CheckJob: self._submit,
@@ -112,6 +123,7 @@ class SchedulerCore:
             HandlerFailed: self._handler_failed,
             ActorRestarted: self._restarted,
             TaskLeasesRecovered: self._recovered,
+            TaskLeasesSettled: self._settled,
             JobReleased: self._close_step,
             CapacityPlanReported: self._close_step,
             RunClosed: self._close_step,
@@ -137,8 +149,10 @@ class SchedulerCore:
     def idle(self, *, now: float) -> list[Outgoing]:
         """Dispatch what has become ready; close the job when nothing remains to be done."""
         run = self._run
+        if self._orphan is not None:
+            return self._take_in(self._orphan, now)
         if run is None or self._closing is not None:
-            return []
+            return self._end_orphan(now) if self._orphaned is not None else []
         run.enqueue_ready(now)
         outgoing = []
         if not run.stopping and run.admission.raise_target(now):
@@ -154,7 +168,7 @@ class SchedulerCore:
     def next_deadline(self) -> float | None:
         """Return when deferred work is due, or a stopped job is closed come what may."""
         if self._run is None or self._closing is not None:
-            return None
+            return self._drain_by if self._orphaned is not None and self._closing is None else None
         times = [
             time for time in (self._run.failures.deferrals.next_due(), self._drain_by) if time is not None
         ]
@@ -168,7 +182,9 @@ class SchedulerCore:
         """Return how far the job is."""
         run = self._run
         if run is None:
-            submission = self._submission
+            submission, orphaned = self._submission, self._orphaned
+            if orphaned is not None:
+                return SchedulerSnapshot("closing" if self._closing else "stopping", orphaned.run_id)
             if submission is None:
                 return SchedulerSnapshot("idle")
             return SchedulerSnapshot("preparing", submission.run_id, submission.job.name)
@@ -201,7 +217,7 @@ class SchedulerCore:
     # -- submission ------------------------------------------------------------------------------------
 
     def _submit(self, message: SubmitJob | CheckJob, _now: float) -> list[Outgoing]:
-        if self._submission is not None or self._run is not None:
+        if self._submission is not None or self._run is not None or self._orphaned is not None:
             return _answer(message.reply_to, JobRejected((_BUSY,)))
         self._submission = Submission(message, next(self._run_ids))
         return [self._submission.inspect()]
@@ -297,10 +313,14 @@ class SchedulerCore:
         return run.on_loaded(message, now) if run is not None else []
 
     def _stored(self, message: RowGroupStored, now: float) -> list[Outgoing]:
+        if self._orphaned is not None:
+            return self._orphaned.on_stored(message, now)
         run = self._current(message.run_id)
         return run.on_stored(message, now) if run is not None else []
 
     def _decided(self, message: TaskLeasesDecided, now: float) -> list[Outgoing]:
+        if self._orphaned is not None:
+            return self._orphaned.on_decided(message)
         return self._run.on_decided(message, now) if self._run is not None else []
 
     def _returned(self, message: TaskLeasesReturned, now: float) -> list[Outgoing]:
@@ -332,13 +352,14 @@ class SchedulerCore:
         return _answer(message.reply_to, JobCancelling(None))
 
     def _storage_failed(self, message: StorageFailed, now: float) -> list[Outgoing]:
-        run = self._current(message.run_id)
+        closing, run = self._closing, self._current(message.run_id)
+        if closing is not None and message.row_group is None and message.run_id == closing.run_id:
+            awaited = closing.awaits(STORAGE, CloseRun.__name__)
+            return self._pass_over(closing, str(message.problem), now) if awaited else []
         if run is None:
             return []
         if message.row_group is not None:
             run.row_groups.store_failed(message.row_group)
-        elif self._closing is not None and self._closing.awaits(STORAGE, CloseRun.__name__):
-            return self._pass_over(self._closing, str(message.problem), now)
         return self._stop("failed", str(message.problem), now)
 
     def _journal_failed(self, message: JournalFailed, now: float) -> list[Outgoing]:
@@ -361,15 +382,16 @@ class SchedulerCore:
             return self._reject(self._submission, (problem,)) + undo
         return []
 
-    def _restarted(self, message: ActorRestarted, now: float) -> list[Outgoing]:
+    def _restarted(self, message: ActorRestarted, _now: float) -> list[Outgoing]:
         """Bring an actor that has lost its state back into the job, or end the job with a clear error."""
         run, submission = self._run, self._submission
         reason = f"actor {message.actor} was lost and began anew (generation {message.generation})"
         if self._closing is not None:
             return self._closing.repeat_for(message.actor)
+        if self._orphaned is not None:
+            return self._orphaned.again(message.actor)
         if run is not None and submission is not None:
-            outgoing = recover(message.actor, message.generation, run, submission)
-            return self._stop("failed", reason, now) if outgoing is None else outgoing
+            return recover(message.actor, message.generation, run, submission)
         if submission is not None:
             problem = Problem("", f"{reason} while the job was prepared", "submit the job again")
             return self._reject(submission, (problem,)) + submission.withdraw(reason)
@@ -380,6 +402,45 @@ class SchedulerCore:
         if run is not None:
             run.on_recovered(message)
         return []
+
+    # -- after a loss of the scheduler itself ------------------------------------------------------
+
+    @property
+    def orphan(self) -> Orphan | None:
+        """What a next incarnation has to know: which run there is, and who waits for its end."""
+        submission, run = self._submission, self._run
+        if submission is None or isinstance(submission.message, CheckJob):
+            return None
+        plan = run.plan if run is not None else None
+        return Orphan(plan, submission.message.reply_to, self._started_at, submission.message.out)
+
+    @property
+    def next_execution_id(self) -> int:
+        """The number of the next task execution: unlike any before, in this incarnation and later ones."""
+        return self._run.executions.next_id if self._run is not None else self._last_execution_id + 1
+
+    def _take_in(self, orphan: Orphan, now: float) -> list[Outgoing]:
+        self._orphan = None
+        if self._orphaned is None:
+            problem = Problem("", "the scheduler was lost while the job was prepared", "submit the job again")
+            return _answer(orphan.reply_to, JobRejected((problem,)))
+        self._drain_by = now + DRAIN_SECONDS
+        return self._orphaned.begin()
+
+    def _settled(self, message: TaskLeasesSettled, now: float) -> list[Outgoing]:
+        orphaned = self._orphaned
+        if orphaned is None or message.run_id != orphaned.run_id or self._closing is not None:
+            return []
+        self._closing = Closing(orphaned.totals, started_at=self._started_at, overdue=False)
+        return self._close_advance(self._closing, now)
+
+    def _end_orphan(self, now: float) -> list[Outgoing]:
+        """Close an orphaned run whose leases have not come back in time."""
+        orphaned = self._orphaned
+        if orphaned is None or self._closing is not None or self._drain_by is None or now < self._drain_by:
+            return []
+        self._closing = Closing(orphaned.totals, started_at=self._started_at, overdue=True)
+        return self._close_advance(self._closing, now)
 
     def _stop(self, status: JobStatus, reason: str, now: float) -> list[Outgoing]:
         """Begin to end the job early. Harmless when it is ending already (R11).
@@ -402,7 +463,7 @@ class SchedulerCore:
 
     def _close(self, run: JobRun, now: float, *, overdue: bool) -> list[Outgoing]:
         self._last_execution_id = run.executions.next_id - 1
-        self._closing = Closing(run, started_at=self._started_at, overdue=overdue)
+        self._closing = Closing(lambda: totals_of(run), started_at=self._started_at, overdue=overdue)
         return [*run.facts.take(), *self._close_advance(self._closing, now)]
 
     def _close_step(self, message: Any, now: float) -> list[Outgoing]:
@@ -421,8 +482,8 @@ class SchedulerCore:
         if outgoing:
             return outgoing
         submission, result = self._submission, closing.result(now)
-        self._submission = self._run = self._closing = self._drain_by = None
-        reply_to = submission.message.reply_to if submission is not None else ""
+        self._submission = self._run = self._closing = self._drain_by = self._orphaned = None
+        reply_to = submission.message.reply_to if submission is not None else self._waits_for_end
         return [
             _log(now, "info", "job_finished", run_id=result.run_id, status=result.status),
             *_answer(reply_to, JobFinished(result)),

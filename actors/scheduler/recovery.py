@@ -12,7 +12,6 @@ from messages._base import (
     REQUEST_ADMISSION,
     SCHEDULER,
     TASK_ADMISSION,
-    TELEMETRY,
     WORKER,
     ActorName,
     Outgoing,
@@ -29,8 +28,8 @@ from messages.tasks import TaskError, TaskOutcome
 _LOST = TaskOutcome("worker_lost", error=TaskError("worker_lost", "the worker was lost while it ran"))
 
 
-def recover(actor: ActorName, generation: int, run: JobRun, submission: Submission) -> list[Outgoing] | None:
-    """Return what brings a restarted actor back into the run; None where nothing can."""
+def recover(actor: ActorName, generation: int, run: JobRun, submission: Submission) -> list[Outgoing]:
+    """Return what brings a restarted actor back into the run."""
     plan = run.plan
     if actor == TASK_ADMISSION:
         config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
@@ -49,6 +48,4 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
         returns = [TaskLeaseReturn(lease, _LOST) for lease in run.outstanding.values()]
         outgoing = [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
         return [*outgoing, submission.prepare_again()]
-    if actor == TELEMETRY:
-        return []
-    return None
+    return []  # telemetry and storage find what they need where they write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 import msgspec
@@ -250,7 +251,7 @@ class StorageCore:
         run.progress.record(message)
         run.bytes_written += stored.bytes_written
         run.last_store_seconds = stored.seconds
-        return RowGroupStored(message.run_id, message.row_group, message.rows)
+        return RowGroupStored(message.run_id, message.row_group, message.rows, len(message.dropped))
 
     def _journal(self, message: JournalCells, now: float) -> list[Outgoing]:
         run = self._run_of(message.run_id)
@@ -273,7 +274,7 @@ class StorageCore:
         run = self._run_of(message.run_id)
         if run is None:
             return _not_open(message.run_id, None, "cannot close the run")
-        result = message.result
+        result = run.progress.counted(message.result) if message.recount else message.result
         difference = run.progress.difference_to(result)
         if difference is not None:
             result = _failed(result, difference)
@@ -285,11 +286,21 @@ class StorageCore:
             problem = problem_of(error, path="out", doing="cannot complete the run's files")
             result = _failed(msgspec.structs.replace(result, output=run.files.output), str(problem))
         run.close_source()
+        self._runs.forget(run.run_id)
         self._run = None
         return RunClosed(message.run_id, result)
 
     def _run_of(self, run_id: str) -> _Run | None:
+        if self._run is None and self.generation > 1:
+            self._reopen(run_id)
         return self._run if self._run is not None and self._run.run_id == run_id else None
+
+    def _reopen(self, run_id: str) -> None:
+        """Take up the run that an earlier incarnation had open: the files know how far it is."""
+        with contextlib.suppress(OSError, StorageError):  # then the run is not open, and the sender hears so
+            found = self._runs.reopen(run_id)
+            if found is not None:
+                self._run = _Run(*found)
 
 
 def _not_open(run_id: str, row_group: int | None, doing: str) -> StorageFailed:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from actors.storage import layout
 from actors.storage.filesystem import FileSystem, LocalFileSystem, publish
 from actors.storage.folder_run import Begun, FolderRun, WallClock, digits_of, to_json, utc_now
@@ -31,6 +33,7 @@ class FileRuns:
         self._files: FileSystem = LocalFileSystem() if files is None else files
         self._wall_clock = wall_clock
         self._unsettled = unsettled
+        self._open: tuple[OpenRun, RunFiles] | None = None
 
     def problems_of(self, out: str) -> tuple[Problem, ...]:
         """Say what stands against a new run in the folder `out`, changing nothing.
@@ -68,12 +71,38 @@ class FileRuns:
             OSError: a file operation failed; of a new run, what was made before it has been removed.
             StorageError: the folder holds a run, or cannot be one; it is as it was.
         """
+        files = self._opened(opening, self._unsettled)
+        self._open = (opening, files)
+        return files
+
+    def forget(self, run_id: str) -> None:
+        """Let go of a run that is complete, and of its rows where they are in memory."""
+        if self._open is not None and self._open[0].run_id == run_id:
+            self._open = None
+
+    def reopen(self, run_id: str) -> tuple[OpenRun, RunFiles] | None:
+        """Go on with the run that was opened last, from what its folder holds; in memory, as it is.
+
+        Raises:
+            OSError: a file operation failed.
+            StorageError: the folder cannot be used any more.
+        """
+        if self._open is None or self._open[0].run_id != run_id:
+            return None
+        opening, files = self._open
+        if opening.out is not None:
+            # Its own log is still being written: what that has sent is not unsettled.
+            files = self._opened(msgspec.structs.replace(opening, resume=True), no_log_is_read)
+            self._open = (opening, files)
+        return opening, files
+
+    def _opened(self, opening: OpenRun, unsettled: Unsettled) -> RunFiles:
         if opening.out is None:
             return MemoryRun(opening.dataset_columns)
         folder = Path(opening.out).absolute()
         if opening.resume and not _unusable(opening.out):
             if (folder / layout.MANIFEST).exists():
-                begun = resumed(folder, opening, self._files, self._wall_clock(), self._unsettled)
+                begun = resumed(folder, opening, self._files, self._wall_clock(), unsettled)
                 return FolderRun(folder, begun, self._files, self._wall_clock)
             if is_false_start(folder):
                 self._undo(folder)

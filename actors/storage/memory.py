@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,21 @@ class MemoryRun:
     """Owns the rows of a run that was asked for none on disk."""
 
     output: str | None = None
-    earlier = Earlier()
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
         self._row_groups: dict[int, dict[str, list[Any]]] = {}
         self._dropped: list[DroppedRow] = []
+
+    @property
+    def earlier(self) -> Earlier:
+        """What is kept so far: nothing, when the run is opened."""
+        rows = sum(len(next(iter(columns.values()), ())) for columns in self._row_groups.values())
+        return Earlier(
+            row_groups=tuple((number, number + 1) for number in sorted(self._row_groups)),
+            rows_written=rows,
+            drop_reasons=dict(Counter(row.reason for row in self._dropped)),
+        )
 
     def store(
         self,

@@ -159,3 +159,16 @@ class RunFilesFactory(Protocol):
             OSError: a file operation failed.
             StorageError: the folder cannot be used.
         """
+
+    def forget(self, run_id: str) -> None:
+        """Let go of a run that is complete: it will not be reopened."""
+
+    def reopen(self, run_id: str) -> tuple[OpenRun, RunFiles] | None:
+        """Go on with a run that was opened here and not completed, for a core that has lost its state.
+
+        What is stored is found out anew, from what is stored. None where there is no such run.
+
+        Raises:
+            OSError: a file operation failed.
+            StorageError: the folder cannot be used any more.
+        """

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import msgspec
+
 from messages.scheduler import JobResult
 from messages.storage import Earlier, StoreRowGroup
 
@@ -17,6 +21,7 @@ class RunProgress:
         self.rows = rows
         self.rows_stored = earlier.rows_written
         self.rows_dropped = earlier.rows_dropped
+        self.drop_reasons = Counter(earlier.drop_reasons)
         self.row_groups_stored = 0
         self._size = max(1, row_group_size)
         self._columns = columns
@@ -55,6 +60,7 @@ class RunProgress:
         """Count a row group that has been stored."""
         self.rows_stored += message.rows
         self.rows_dropped += len(message.dropped)
+        self.drop_reasons.update(row.reason for row in message.dropped)
         self._is_stored(message.row_group)
 
     def _is_stored(self, row_group: int) -> None:
@@ -63,6 +69,17 @@ class RunProgress:
         while self._all_below in self._beyond:
             self._beyond.remove(self._all_below)
             self._all_below += 1
+
+    def counted(self, result: JobResult) -> JobResult:
+        """Return the result with the rows as they were stored."""
+        return msgspec.structs.replace(
+            result,
+            rows_requested=self.rows,
+            rows_written=self.rows_stored,
+            rows_dropped=self.rows_dropped,
+            rows_pending=self.rows - self.rows_stored - self.rows_dropped,
+            drop_reasons=dict(self.drop_reasons),
+        )
 
     def difference_to(self, result: JobResult) -> str | None:
         """Return how the result's rows differ from what was stored (R13); None where they agree."""

@@ -37,7 +37,13 @@ from messages._base import (
 
 
 def start_actor(
-    name: ActorName, router: Router, clock: RunClock, *, log: str | Path | None, observing: bool
+    name: ActorName,
+    router: Router,
+    clock: RunClock,
+    *,
+    log: str | Path | None,
+    observing: bool,
+    loop_blocked_after_seconds: float,
 ) -> pykka.ActorRef[Any]:
     """Start one actor and register it under its name.
 
@@ -45,8 +51,11 @@ def start_actor(
         OSError: telemetry's log cannot be written.
     """
     make = _cores(clock, log=log, observing=observing)[name]
-    shell = WorkerActor if name == WORKER else ActorShell
-    ref = shell.start(name, make(None), router, clock, make)
+    ref: pykka.ActorRef[Any]
+    if name == WORKER:
+        ref = WorkerActor.start(name, make(None), router, clock, make, patience=loop_blocked_after_seconds)
+    else:
+        ref = ActorShell.start(name, make(None), router, clock, make)
     router.register(name, lambda messages: _tell(ref, messages))
     return ref
 
@@ -60,6 +69,7 @@ def _cores(
     to its state: open logs, open files.
     """
     run_ids = _run_ids()
+    runs = FileRuns(unsettled=unsettled_attempts)
 
     def telemetry(lost: TelemetryCore | None) -> TelemetryCore:
         return TelemetryCore(
@@ -71,15 +81,24 @@ def _cores(
             now=clock.now(),
         )
 
+    def storage(lost: StorageCore | None) -> StorageCore:
+        if lost is not None:
+            lost.close(now=clock.now())
+        return StorageCore(runs, FileSources(), generation=_following(lost))
+
     return {
         TELEMETRY: telemetry,
-        STORAGE: lambda lost: StorageCore(
-            FileRuns(unsettled=unsettled_attempts), FileSources(), generation=_following(lost)
-        ),
+        STORAGE: storage,
         TASK_ADMISSION: lambda lost: TaskAdmissionCore(policy_named, generation=_following(lost)),
         REQUEST_ADMISSION: lambda lost: RequestAdmissionCore(generation=_following(lost)),
         WORKER: lambda lost: WorkerCore(generation=_following(lost)),
-        SCHEDULER: lambda lost: SchedulerCore(policy_named, run_ids, generation=_following(lost)),
+        SCHEDULER: lambda lost: SchedulerCore(
+            policy_named,
+            run_ids,
+            generation=_following(lost),
+            orphan=lost.orphan if lost else None,
+            execution_ids_from=lost.next_execution_id if lost else 1,
+        ),
     }
 
 

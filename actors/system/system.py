@@ -65,6 +65,7 @@ class ActorSystem:
         observing: bool = True,
         actors: Iterable[ActorName] = ACTOR_NAMES,
         stuck_after_seconds: float = 10.0,
+        loop_blocked_after_seconds: float = 1.0,
         prepare: Callable[[ActorSystem], None] | None = None,
     ) -> ActorSystem:
         """Start the actors; return when all of them run.
@@ -74,6 +75,8 @@ class ActorSystem:
         observing: False leaves events uncounted and unwritten, to measure what they cost.
         actors: the subset to start; messages to the others are dead letters, or go to probes.
         stuck_after_seconds: how long a mailbox may stand still before the watchdog names its actor.
+        loop_blocked_after_seconds: how long user code may hold the worker's event loop before a warning,
+        `event_loop_blocked`, names its column.
         prepare: called with the system before its first actor starts, to add taps and destinations.
 
         Raises:
@@ -87,7 +90,14 @@ class ActorSystem:
         try:
             for name in (known for known in ACTOR_NAMES if known in wanted):
                 path = None if log is None else Path(log)
-                ref = start_actor(name, system.router, system.clock, log=path, observing=observing)
+                ref = start_actor(
+                    name,
+                    system.router,
+                    system.clock,
+                    log=path,
+                    observing=observing,
+                    loop_blocked_after_seconds=loop_blocked_after_seconds,
+                )
                 system._refs[name] = ref
             inboxes = {name: _inbox_of(ref) for name, ref in system._refs.items()}
             watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)

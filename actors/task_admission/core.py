@@ -13,6 +13,7 @@ from actors.task_admission.ledger import Ledger
 from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
 from messages.task_admission import (
     AcquireTaskLeases,
+    AwaitTaskLeases,
     ConfigureTaskAdmission,
     RecoverTaskLeases,
     ReturnTaskLeases,
@@ -26,6 +27,7 @@ from messages.task_admission import (
     TaskLeasesDecided,
     TaskLeasesRecovered,
     TaskLeasesReturned,
+    TaskLeasesSettled,
 )
 from messages.tasks import GroupName, QueueSelection, SchedulerResourceRequest
 from messages.telemetry import Event, RecordEvents, RecordTaskEvents
@@ -44,8 +46,10 @@ class TaskAdmissionCore:
             AcquireTaskLeases: self._acquire,
             ReturnTaskLeases: self._return,
             RecoverTaskLeases: self._recover,
+            AwaitTaskLeases: self._await,
         }
         self._reissued: dict[int, TaskLease] = {}
+        self._awaiting: AwaitTaskLeases | None = None
         self._until_recovered: list[AcquireTaskLeases | ReturnTaskLeases] = []
 
     @property
@@ -219,7 +223,19 @@ class TaskAdmissionCore:
         facts = [Outgoing(TELEMETRY, released)] if accepted else []
         if refused:
             facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", refused)))
-        return [*facts, Outgoing(SCHEDULER, returned_leases)]
+        return [*facts, Outgoing(SCHEDULER, returned_leases), *self._settled()]
+
+    def _await(self, message: AwaitTaskLeases, _now: float) -> list[Outgoing]:
+        self._awaiting = message
+        return self._settled()
+
+    def _settled(self) -> list[Outgoing]:
+        """Return the answer to whoever awaits that every lease is back, if it is so."""
+        waiting = self._awaiting
+        if waiting is None or self._ledger.active:
+            return []
+        self._awaiting = None
+        return [Outgoing(waiting.reply_to or SCHEDULER, TaskLeasesSettled(waiting.run_id))]
 
     def _with_reissued(self, returns: list[TaskLeaseReturn]) -> list[TaskLeaseReturn]:
         """Return the tokens, each that was reissued followed by its successor with the same outcome.

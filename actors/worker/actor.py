@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,21 +12,29 @@ from actors.runtime.core import Core
 from actors.runtime.router import Router
 from actors.runtime.shell import ActorShell
 from actors.worker.core import WorkerCore
+from actors.worker.coroutines import Stepping
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.inbox import LoopInbox
+from actors.worker.loop_watch import LoopWatch
 from actors.worker.runner import TaskRunner
-from messages._base import REQUEST_ADMISSION, ActorName, Outgoing
+from messages._base import REQUEST_ADMISSION, TELEMETRY, ActorName, Outgoing
 from messages.request_admission import RequestHolderLost
 from messages.tasks import TaskOutcome
+from messages.telemetry import LogEntry, RecordLog
+from messages.worker import TaskStart
 
 _STOP_SECONDS = 2.0
+_logger = logging.getLogger("leasehold.worker")
 
 ATTEMPTS_PER_GENERATION = 10**12
 """Generation g numbers its attempts from (g - 1) times this, plus one."""
 
 
 class WorkerActor(ActorShell):
-    """Joins mailbox and event loop: after each turn of the loop that ended something, sends it."""
+    """Joins mailbox and event loop: after each turn of the loop that ended something, sends it.
+
+    User code that blocks the loop for `patience` seconds is named in the log while it still does.
+    """
 
     core: WorkerCore
 
@@ -36,8 +45,13 @@ class WorkerActor(ActorShell):
         router: Router,
         clock: RunClock,
         rebuild: Callable[[Core], Core] | None = None,
+        patience: float = 1.0,
     ) -> None:
         super().__init__(name, core, router, clock, rebuild)
+        self._stepping: Stepping[TaskStart] = Stepping()
+        self._watch = LoopWatch(
+            self._loop_inbox.loop, self._stepping, patience=patience, report=self._note_blocked
+        )
         self._runner = self._equip(core)
 
     @staticmethod
@@ -52,6 +66,7 @@ class WorkerActor(ActorShell):
     def on_start(self) -> None:
         """Make the loop this thread's own."""
         asyncio.set_event_loop(self._loop_inbox.loop)
+        self._watch.start()
         super().on_start()
 
     def on_receive(self, message: Any) -> None:
@@ -69,6 +84,7 @@ class WorkerActor(ActorShell):
         inbox.run(runner.closed(), _STOP_SECONDS)
         inbox.run(inbox.loop.shutdown_asyncgens(), _STOP_SECONDS)
         super().on_stop()
+        self._watch.stop()
         asyncio.set_event_loop(None)
         inbox.loop.close()
 
@@ -81,7 +97,14 @@ class WorkerActor(ActorShell):
             attend=inbox.attend,
             first_attempt=(core.generation - 1) * ATTEMPTS_PER_GENERATION + 1,
         )
-        runner = TaskRunner(inbox.loop, executor, finished=self._finished, attend=inbox.attend)
+        runner = TaskRunner(
+            inbox.loop,
+            executor,
+            finished=self._finished,
+            attend=inbox.attend,
+            stepping=self._stepping,
+            warn=self.log.warning,
+        )
         core.attach(runner)
         return runner
 
@@ -92,6 +115,14 @@ class WorkerActor(ActorShell):
         left = lost.report()
         self._runner.take_over(lost)
         self.send([Outgoing(REQUEST_ADMISSION, RequestHolderLost(left.held, left.waiting))])
+
+    def _note_blocked(self, column: str, seconds: float, stack: list[str]) -> None:
+        """Called on the watching thread: what this actor holds for sending waits for the loop itself."""
+        at = stack[-1] if stack else ""
+        _logger.warning("event_loop_blocked column=%s seconds=%.1f at=%s", column, seconds, at)
+        fields = {"column": column, "seconds": round(seconds, 3), "at": at, "stack": stack}
+        entry = LogEntry(self.clock.now(), self.name, "warning", "event_loop_blocked", fields)
+        self._router.send(self.name, TELEMETRY, [RecordLog([entry])])
 
     def _finished(self, lease_id: int, outcome: TaskOutcome) -> None:
         self.core.finished(lease_id, outcome, now=self.clock.now())

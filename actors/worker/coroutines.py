@@ -17,6 +17,15 @@ from typing import Any, Generic, TypeVar
 Item = TypeVar("Item")
 
 
+class Stepping(Generic[Item]):
+    """Whose cell the loop runs at this very moment, for another thread to see; None between two steps."""
+
+    __slots__ = ("item",)
+
+    def __init__(self) -> None:
+        self.item: Item | None = None
+
+
 class CoroutineRunners(Generic[Item]):
     """A queue of items and the tasks that work it off. `cell(item, task)` must not raise."""
 
@@ -24,9 +33,11 @@ class CoroutineRunners(Generic[Item]):
         self,
         loop: asyncio.AbstractEventLoop,
         cell: Callable[[Item, asyncio.Task[None]], Coroutine[Any, Any, None]],
+        stepping: Stepping[Item],
     ) -> None:
         self._loop = loop
         self._cell = cell
+        self._stepping = stepping
         self._items: deque[Item] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hiring = False
@@ -59,31 +70,43 @@ class CoroutineRunners(Generic[Item]):
         self._loop.call_soon(self._hire)
 
     async def _work(self) -> None:
-        items, cell, fresh = self._items, self._cell, self._context.copy
+        items, cell, fresh, stepping = self._items, self._cell, self._context.copy, self._stepping
         task = asyncio.current_task()
         assert task is not None
         while items:
-            await in_context(cell(items.popleft(), task), fresh())
+            item = items.popleft()
+            await in_context(cell(item, task), fresh(), stepping, item)
             if task.cancelling():  # a cancel may still be due, and must not hit the next cell
                 self._hire_soon()
                 return
 
 
 @types.coroutine
-def in_context(cell: Coroutine[Any, Any, None], context: Context) -> Generator[Any, Any, None]:
-    """Await `cell` in a context of its own, so that context variables do not pass between cells."""
+def in_context(
+    cell: Coroutine[Any, Any, None], context: Context, stepping: Stepping[Item], item: Item
+) -> Generator[Any, Any, None]:
+    """Await `cell` in a context of its own, so that context variables do not pass between cells.
+
+    `stepping` shows `item` while the cell runs.
+    """
     run = context.run
     try:
+        stepping.item = item
         waits_for = run(cell.send, None)
         while True:
+            stepping.item = None
             try:
                 value = yield waits_for
             except GeneratorExit:
                 cell.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - cancellation too is the cell's to handle
+                stepping.item = item
                 waits_for = run(cell.throw, error)
             else:
+                stepping.item = item
                 waits_for = run(cell.send, value)
     except StopIteration:
         return
+    finally:
+        stepping.item = None

@@ -18,7 +18,7 @@ from actors.generators import Generator
 from actors.planning import Unpreparable, prepare
 from actors.planning.capacity import describe_capacity
 from actors.worker.core import RunnerStatus
-from actors.worker.coroutines import CoroutineRunners
+from actors.worker.coroutines import CoroutineRunners, Stepping
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import outcome_of, timed_out
 from actors.worker.model_calls import JobModels
@@ -36,6 +36,8 @@ _CANCEL_GRACE_SECONDS = 5.0
 """How long a cancelled coroutine may take to end before its token is returned without it."""
 
 Finished = Callable[[int, TaskOutcome], None]
+Warn = Callable[..., object]
+"""Called with what happened, and fields: a logger's `warning`."""
 
 
 class TaskRunner:
@@ -48,14 +50,18 @@ class TaskRunner:
         *,
         finished: Finished,
         attend: Callable[[], None],
+        stepping: Stepping[TaskStart],
+        warn: Warn,
     ) -> None:
         self._loop = loop
         self._executor = executor
         self._finished = finished
         self._attend = attend
+        self._stepping = stepping
+        self._warn = warn
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
-        self._runners = CoroutineRunners(loop, self._run_async)
+        self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
         self._running: dict[int, asyncio.Task[Any]] = {}
         self._cancelled: set[int] = set()
@@ -192,10 +198,12 @@ class TaskRunner:
         for _ in range(min(_INLINE_TURN, len(self._inline))):
             start = self._inline.popleft()
             generator = self._generators[start.task.column]
+            self._stepping.item = start
             try:
                 outcome = _succeeded(generator.run(start))
             except BaseException as error:  # noqa: BLE001 - templates may raise anything at all
                 outcome = outcome_of(error)
+            self._stepping.item = None
             self._finished(start.lease.lease_id, outcome)
         if self._inline:
             self._loop.call_soon(self._run_inline)
@@ -249,8 +257,9 @@ class TaskRunner:
         assert self._pool is not None
         lease_id, timer = start.lease.lease_id, None
         if generator.timeout_seconds is not None:
+            seconds = generator.timeout_seconds
             timer = self._loop.call_later(
-                generator.timeout_seconds, self._thread_timed_out, lease_id, generator.timeout_seconds
+                seconds, self._thread_timed_out, lease_id, start.task.column, seconds
             )
         self._on_threads[lease_id] = timer
         try:
@@ -285,17 +294,24 @@ class TaskRunner:
             self._finished(lease_id, outcome)
         self._attend()
 
-    def _thread_timed_out(self, lease_id: int, seconds: float) -> None:
-        self._give_up_thread(lease_id, None, timed_out(seconds))
+    def _thread_timed_out(self, lease_id: int, column: str, seconds: float) -> None:
+        if self._give_up_thread(lease_id, None, timed_out(seconds)) and self._pool is not None:
+            self._warn(
+                "thread_abandoned",
+                column=column,
+                timeout_seconds=seconds,
+                threads_abandoned=self._pool.abandoned,
+            )
         self._attend()
 
-    def _give_up_thread(self, lease_id: int, timer: asyncio.TimerHandle | None, outcome: TaskOutcome) -> None:
+    def _give_up_thread(self, lease_id: int, timer: asyncio.TimerHandle | None, outcome: TaskOutcome) -> bool:
+        """End a thread's task without it; return whether a thread is left behind with it."""
         if timer is not None:
             timer.cancel()
         del self._on_threads[lease_id]
-        if self._pool is not None:
-            self._pool.abandon(lease_id)
+        left_behind = self._pool is not None and self._pool.abandon(lease_id)
         self._finished(lease_id, outcome)
+        return left_behind
 
 
 def _succeeded(found: Any) -> TaskOutcome:

@@ -53,19 +53,23 @@ class ThreadPool:
                     raise
         self._work.put(key)
 
-    def abandon(self, key: int) -> None:
-        """Give up on a call: if it has not begun it never does; if it has, its thread is replaced."""
+    def abandon(self, key: int) -> bool:
+        """Give up on a call: if it has not begun it never does; if it has, its thread is replaced.
+
+        Returns whether it has begun.
+        """
         with self._lock:
             self._queued.pop(key, None)
             thread = self._running.pop(key, None)
             if thread is None:
-                return
+                return False
             thread.wanted = False
             self._threads.discard(thread)
             self.abandoned += 1
             if self._queued:
                 with contextlib.suppress(RuntimeError):  # the next `submit` tries again
                     self._add_thread()
+            return True
 
     def close(self) -> None:
         """Let idle threads end; busy ones end when their call does."""

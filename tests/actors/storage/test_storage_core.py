@@ -77,6 +77,9 @@ class FakeRuns:
         self._fail()
         return self.run.complete(result, capacity_plan)
 
+    def forget(self, run_id):
+        self.forgotten = run_id
+
 
 class FakeSources:
     """One source of the numbers 0 to 9 in a field `x`; `fail` is raised by every operation."""
@@ -143,7 +146,7 @@ def test_a_run_from_opening_to_result(core, build):
     ) == [
         RunOpened(build.run_id),
         RowGroupStored(build.run_id, 0, 2),
-        RowGroupStored(build.run_id, 1, 1),
+        RowGroupStored(build.run_id, 1, 1, 1),
     ]
     (closed,) = answers(core, build.closing(written=3, dropped=1, status="partial"))
     assert closed.result.status == "partial"
