@@ -281,12 +281,9 @@ class RequestAdmissionCore:
     def _holder_lost(self, message: RequestHolderLost, now: float) -> list[Outgoing]:
         """Take back every lease of a worker that is gone, and let nobody wait there any more."""
         recovering = self._recovery is not None and not self._recovery.over
-        known = self._recovery.asked() if recovering and self._recovery is not None else set()
         outgoing = self._deny_all("cancellation", now)
-        for waiting in message.waiting if recovering else ():
-            context = waiting.item.event_context
-            if context.request_attempt_id not in known:
-                self._record_cancelled(context, now)
+        if recovering and self._recovery is not None:
+            self._recovery.lost_waiting += [each.item.event_context for each in message.waiting]
         outcome = RequestOutcome("local_cancelled")
         for held in message.held if recovering else ():
             # Nobody counts it here, and nothing else will tell that it is back.

@@ -23,6 +23,8 @@ class Recovery:
     def __init__(self) -> None:
         self.over = False
         self.reissued: dict[int, RequestLease] = {}
+        self.lost_waiting: list[RequestEventContext] = []
+        """Who waited in a worker that was lost as well."""
         self._kept: list[AcquireRequestLease | CancelRequestWait | ReturnRequestLease] = []
 
     def keep(self, message: AcquireRequestLease | CancelRequestWait | ReturnRequestLease) -> bool:
@@ -48,15 +50,18 @@ class Recovery:
         ]
 
     def cancelled(self) -> list[RequestEventContext]:
-        """Return the attempts that gave up waiting, and whose asking the lost incarnation had recorded."""
-        asked = self.asked()
-        return [
+        """Return the attempts that gave up waiting, and whose asking the lost incarnation had recorded.
+
+        One whose lease has come back had been granted it after all: it waited no longer.
+        """
+        granted = {context.request_attempt_id for context, _, _ in self.returned()}
+        gone = [
             message.event_context
             for message in self._kept
-            if isinstance(message, CancelRequestWait)
-            and message.event_context is not None
-            and message.request_attempt_id not in asked
+            if isinstance(message, CancelRequestWait) and message.event_context is not None
         ]
+        known = self.asked() | granted
+        return [context for context in (*gone, *self.lost_waiting) if context.request_attempt_id not in known]
 
     def successor(self, lost: RequestLease) -> RequestLease | None:
         """Return, once, the lease that stands for one of an earlier generation."""

@@ -6,7 +6,7 @@ loading or on their way to storage. So each can be taken over by the actor's nex
 
 from __future__ import annotations
 
-from actors.scheduler.run import JobRun
+from actors.scheduler.run import WORKER_LOST, JobRun
 from actors.scheduler.submission import Submission
 from messages._base import (
     REQUEST_ADMISSION,
@@ -23,9 +23,6 @@ from messages.task_admission import (
     TaskAdmissionConfig,
     TaskLeaseReturn,
 )
-from messages.tasks import TaskError, TaskOutcome
-
-_LOST = TaskOutcome("worker_lost", error=TaskError("worker_lost", "the worker was lost while it ran"))
 
 
 def recover(actor: ActorName, generation: int, run: JobRun, submission: Submission) -> list[Outgoing]:
@@ -45,7 +42,7 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.
         run.worker_ready = False
-        returns = [TaskLeaseReturn(lease, _LOST) for lease in run.outstanding.values()]
+        returns = [TaskLeaseReturn(lease, WORKER_LOST) for lease in run.outstanding.values()]
         outgoing = [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
         return [*outgoing, submission.prepare_again()]
     return []  # telemetry and storage find what they need where they write

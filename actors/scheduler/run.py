@@ -34,12 +34,13 @@ from messages.task_admission import (
     TaskLeasesRecovered,
     TaskLeasesReturned,
 )
-from messages.tasks import SchedulableTask, Task, TaskOutcome
+from messages.tasks import SchedulableTask, Task, TaskError, TaskOutcome
 from messages.telemetry import Event
 from messages.worker import ExecuteTasks, TaskStart
 
 _STALE = TaskOutcome("stale_discard")
 _SHUTDOWN = TaskOutcome("shutdown")
+WORKER_LOST = TaskOutcome("worker_lost", error=TaskError("worker_lost", "the worker was lost"))
 
 
 class JobRun:
@@ -174,6 +175,8 @@ class JobRun:
         outgoing: list[Outgoing] = []
         if self.stopping:
             returns += [TaskLeaseReturn(lease, _SHUTDOWN) for _, lease in starts]
+        elif not self.worker_ready:  # granted while there is no worker to start under it
+            returns += [TaskLeaseReturn(lease, WORKER_LOST) for _, lease in starts]
         elif starts:
             begin = [self._task_start(item, lease) for item, lease in starts]
             outgoing.append(Outgoing(WORKER, ExecuteTasks(begin)))
