@@ -22,6 +22,7 @@ class ScriptedRunner:
         self._kind = kind
         self._tries = Counter()
         self._generators = {}
+        self._ended = []
         self.finished = None
 
     def prepare(self, message):
@@ -46,7 +47,7 @@ class ScriptedRunner:
                 continue
             else:
                 outcome = TaskOutcome(self._kind, error=TaskError("scripted", "as the test wants it"))
-            self.finished(start.lease.lease_id, outcome, now=start.lease.acquired_at)
+            self._ended.append((start.lease.lease_id, outcome))
         return unstarted
 
     def _made(self, start):
@@ -72,6 +73,10 @@ class ScriptedRunner:
         return RequestLeasesReported([], [])
 
     def take_outgoing(self):
+        # Called when the mailbox has run empty: by then the start has been told.
+        ended, self._ended = self._ended, []
+        for lease_id, outcome in ended:
+            self.finished(lease_id, outcome)
         return []
 
     def status(self):
@@ -82,12 +87,13 @@ def put_scripted_worker(harness, column, kind):
     """Put an actor with such a runner in the place of the harness's worker; return it."""
     core, runner = WorkerCore(), ScriptedRunner(column, kind)
     core.attach(runner)
-    runner.finished = core.finished
-    actor = ActorShell.start(WORKER, core, harness.system.router, harness.system.clock)
+    router, clock = harness.system.router, harness.system.clock
+    runner.finished = lambda lease_id, outcome: core.finished(lease_id, outcome, now=clock.now())
+    actor = ActorShell.start(WORKER, core, router, clock)
 
     def deliver(messages):
         actor.tell(messages)
         return True
 
-    harness.system.router.register(WORKER, deliver)
+    router.register(WORKER, deliver)
     return actor

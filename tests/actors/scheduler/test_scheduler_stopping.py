@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.scheduler.core import DRAIN_SECONDS
+from actors.scheduler.phases.phase import DRAIN_SECONDS
 from messages.job import Problem
 from messages.scheduler import JobCancelling, JobFinished
 from messages.storage import CloseRun, LoadRowGroup, StorageFailed, StoreRowGroup

@@ -1,0 +1,115 @@
+"""A job whose scheduler was lost: ended with a clear error, with every lease back and nothing finished lost.
+
+A new incarnation knows nothing of what was ready or running, so it does not go on with the job. All that
+outlives the lost one is which run there was and who waits for its end.
+"""
+
+from __future__ import annotations
+
+from actors.scheduler.closing import Closing, RunTotals
+from actors.scheduler.phases.ending import Ending
+from actors.scheduler.phases.phase import DRAIN_SECONDS, Desk, Orphan, Phase
+from messages._base import SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
+from messages.plan import JobPlan
+from messages.scheduler import SchedulerSnapshot
+from messages.storage import RowGroupStored
+from messages.supervision import ActorRestarted
+from messages.task_admission import (
+    AwaitTaskLeases,
+    ReturnTaskLeases,
+    TaskLeaseReturn,
+    TaskLeasesDecided,
+    TaskLeasesSettled,
+)
+from messages.tasks import TaskOutcome
+from messages.telemetry import Event, RecordEvents
+from messages.worker import CancelTasks
+
+_SHUTDOWN = TaskOutcome("shutdown")
+_ERROR = "the scheduler was lost while the job ran; what had finished is stored"
+
+
+class Orphaned(Phase):
+    """Brings an orphan's leases home. Asks for nothing new and applies no outcome."""
+
+    name = "stopping"
+
+    def __init__(self, desk: Desk, orphan: Orphan, plan: JobPlan) -> None:
+        super().__init__(desk, run_id=plan.run_id, reply_to=orphan.reply_to)
+        self._of = orphan
+        self._plan = plan
+        self._drain_by: float | None = None
+        self.handlers |= {
+            TaskLeasesDecided: self._decided,
+            TaskLeasesSettled: self._settled,
+            RowGroupStored: self._stored,
+            ActorRestarted: self._restarted,
+        }
+
+    @property
+    def orphan(self) -> Orphan | None:
+        """The same again, should this incarnation be lost too."""
+        return self._of
+
+    def begin(self, now: float) -> list[Outgoing]:
+        """Cancel what runs, and ask to be told when every lease is back."""
+        self._drain_by = now + DRAIN_SECONDS
+        return self._ask()
+
+    def idle(self, now: float) -> list[Outgoing]:
+        """Close the run all the same when its leases have not come back in time."""
+        if self._drain_by is not None and now >= self._drain_by:
+            self._end(overdue=True)
+        return []
+
+    def next_deadline(self) -> float | None:
+        """Return when the run is closed come what may."""
+        return self._drain_by
+
+    def _ask(self) -> list[Outgoing]:
+        return [
+            Outgoing(WORKER, CancelTasks(self._plan.run_id)),
+            Outgoing(TASK_ADMISSION, AwaitTaskLeases(self._plan.run_id, reply_to=SCHEDULER)),
+        ]
+
+    def _decided(self, message: TaskLeasesDecided, _now: float) -> list[Outgoing]:
+        """Return leases that were granted to the lost scheduler: no worker starts under them."""
+        returns = [TaskLeaseReturn(lease, _SHUTDOWN) for lease in message.leases]
+        return [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
+
+    def _stored(self, message: RowGroupStored, now: float) -> list[Outgoing]:
+        """Tell of a row group that the lost scheduler had finished."""
+        counts = {"row_group": message.row_group, "rows": message.rows, "dropped": message.dropped}
+        stored = Event("row_group_checkpointed", now, diagnostics=counts)
+        return [Outgoing(TELEMETRY, RecordEvents("scheduler", [stored]))]
+
+    def _restarted(self, message: ActorRestarted, _now: float) -> list[Outgoing]:
+        """Ask once more, where an actor that was asked has been lost as well."""
+        return self._ask() if message.actor in (TASK_ADMISSION, WORKER, STORAGE) else []
+
+    def _settled(self, _message: TaskLeasesSettled, _now: float) -> list[Outgoing]:
+        self._end(overdue=False)
+        return []
+
+    def _end(self, *, overdue: bool) -> None:
+        closing = Closing(self._totals, started_at=self._of.started_at, overdue=overdue)
+        self.next = Ending(
+            self.desk,
+            closing,
+            reply_to=self.reply_to,
+            orphan=self._of,
+            snapshot=lambda: SchedulerSnapshot(Ending.name, self.run_id),
+            late={RowGroupStored: self._stored},
+        )
+
+    def _totals(self) -> RunTotals:
+        """Return what is known of the run; its rows are storage's to count."""
+        remedy = "" if self._of.out is None else f": go on with --resume in {self._of.out}"
+        return RunTotals(
+            run_id=self._plan.run_id,
+            job_name=self._plan.job_name,
+            rows=self._plan.rows,
+            first_error=_ERROR + remedy,
+            stop_status="failed",
+            lost=True,
+        )
