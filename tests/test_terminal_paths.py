@@ -167,9 +167,7 @@ def its_worker_says_so(harness, job_of):
 
 
 class Path(NamedTuple):
-    """Who ends the target's first try, how its tries end one after another, and what is told of the first
-    from its lease to its return.
-    """
+    """Who ends the target's first try, how all its tries end, and what is told of the first, lease to return."""
 
     ended_by: Callable
     ends: tuple[str, ...]

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from actors.request_admission.endpoints import Endpoint, Resource
+from actors.request_admission.facts import RequestFacts
 from actors.request_admission.leases import RequestLeases
 from actors.request_admission.recovery import Recovery
 from actors.request_admission.waiters import Waiter
-from messages._base import REQUEST_ADMISSION, SCHEDULER, TELEMETRY, WORKER, Message, Outgoing
+from messages._base import REQUEST_ADMISSION, SCHEDULER, WORKER, Message, Outgoing
 from messages.request_admission import (
     AcquireRequestLease,
     CancelRequestWait,
@@ -29,7 +30,6 @@ from messages.request_admission import (
     RequestDenialReason,
     RequestEventContext,
     RequestHolderLost,
-    RequestLease,
     RequestLeaseDenied,
     RequestLeaseGranted,
     RequestLeaseReturned,
@@ -38,7 +38,7 @@ from messages.request_admission import (
     RequestResourcesRegistered,
     ReturnRequestLease,
 )
-from messages.telemetry import Event, RecordEvents, RequestEventKind
+from messages.telemetry import RequestEventKind
 
 
 class RequestAdmissionCore:
@@ -56,7 +56,7 @@ class RequestAdmissionCore:
         self._waiting: dict[int, tuple[Resource, Waiter]] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._snapshots = 0
-        self._events: list[Event] = []
+        self._facts = RequestFacts()
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             RegisterRequestResources: self._register,
             AcquireRequestLease: self._acquire,
@@ -82,11 +82,7 @@ class RequestAdmissionCore:
 
     def idle(self, *, now: float) -> list[Outgoing]:
         """Let go of waiters whose time is up; tell the events since the last call."""
-        outgoing = self._expire(now)
-        if self._events:
-            events, self._events = self._events, []
-            outgoing.append(Outgoing(TELEMETRY, RecordEvents("request", events)))
-        return outgoing
+        return self._expire(now) + self._facts.take()
 
     def next_deadline(self) -> float | None:
         """Return when the next waiter's time is up."""
@@ -139,10 +135,7 @@ class RequestAdmissionCore:
             endpoint.static_cap = min(endpoint.static_cap, spec.static_cap)
             endpoint.resources.append(resource)
             self._resources[resource.name] = resource
-            diagnostics = {"endpoint": key.name, "static_cap": spec.static_cap}
-            self._events.append(
-                Event("request_resource_registered", now, resource=resource.name, diagnostics=diagnostics)
-            )
+            self._facts.registered(spec, key.name, now)
         if self._recovery is not None and not self._recovery.over:
             outgoing.append(Outgoing(WORKER, ReportRequestLeases(reply_to=REQUEST_ADMISSION)))
         return outgoing + self._registration(message)
@@ -166,12 +159,12 @@ class RequestAdmissionCore:
             ]
         if context.request_attempt_id in self._waiting:
             return []  # asked twice: the first is answered
-        self._record("request_wait_started", context, resource, now)
+        self._facts.add("request_wait_started", context, resource.name, now)
         waiter = Waiter(message, now)
         if resource.has_room and not len(resource.waiters):
             return [self._grant(resource, waiter, now)]
         if not len(resource.waiters):
-            self._record("request_queue_formed", context, resource, now)
+            self._facts.add("request_queue_formed", context, resource.name, now)
         self._wait(resource, waiter)
         return []
 
@@ -200,16 +193,13 @@ class RequestAdmissionCore:
             returned = RequestLeaseReturned(lease.lease_id, reason == "released", reason)
             outgoing.append(Outgoing(message.reply_to, returned))
         if reason != "released":
-            self._events.append(
-                Event(
-                    "request_release_diagnostic",
-                    now,
-                    message.event_context.correlation,
-                    request_lease_id=lease.lease_id,
-                    request_attempt_id=message.event_context.request_attempt_id,
-                    resource=lease.resource.name,
-                    reason_or_outcome=reason,
-                )
+            self._facts.add(
+                "request_release_diagnostic",
+                message.event_context,
+                lease.resource.name,
+                now,
+                lease_id=lease.lease_id,
+                outcome=reason,
             )
             successor = self._recovery.successor(lease) if self._recovery is not None else None
             if successor is None:
@@ -219,14 +209,7 @@ class RequestAdmissionCore:
         resource.free()
         resource.last_outcome = outcome.kind
         resource.limit.on_return(lease, outcome, now=now)
-        self._record(
-            "request_lease_released",
-            message.event_context,
-            resource,
-            now,
-            lease_id=lease.lease_id,
-            outcome=outcome.kind,
-        )
+        self._facts.released(message.event_context, lease, outcome.kind, now)
         return outgoing + self._serve(resource.endpoint, now)
 
     # -- after a loss ------------------------------------------------------------------------------
@@ -240,9 +223,9 @@ class RequestAdmissionCore:
             self._adopt(held, recovery, now)
         for context, lease, outcome in recovery.returned():
             # Returned while nobody counted: the token is back, and there is nothing left to free.
-            self._record_return(context, lease, outcome, now)
+            self._facts.released(context, lease, outcome.kind, now)
         for context in recovery.cancelled():
-            self._record_cancelled(context, now)
+            self._facts.add("request_wait_cancelled", context, "", now, outcome="cancellation")
         known = recovery.asked()
         outgoing: list[Outgoing] = []
         recovery.over = True
@@ -265,18 +248,7 @@ class RequestAdmissionCore:
         recovery.reissued[held.lease.lease_id] = lease
         resource.take()
         self._holds[lease.lease_id] = (resource, held.event_context)
-        self._events.append(
-            Event(
-                "request_lease_acquired",
-                now,
-                held.event_context.correlation,
-                request_lease_id=lease.lease_id,
-                request_attempt_id=held.event_context.request_attempt_id,
-                resource=resource.name,
-                reason_or_outcome="recovered",
-                diagnostics={"replaces": held.lease.lease_id},
-            )
-        )
+        self._facts.recovered(held.event_context, lease, replaces=held.lease.lease_id, now=now)
 
     def _holder_lost(self, message: RequestHolderLost, now: float) -> list[Outgoing]:
         """Take back every lease of a worker that is gone, and let nobody wait there any more."""
@@ -287,7 +259,7 @@ class RequestAdmissionCore:
         outcome = RequestOutcome("local_cancelled")
         for held in message.held if recovering else ():
             # Nobody counts it here, and nothing else will tell that it is back.
-            self._record_return(held.event_context, held.lease, outcome, now)
+            self._facts.released(held.event_context, held.lease, outcome.kind, now)
         for lease_id, (_, context) in list(self._holds.items()):
             lease = self._leases.active[lease_id]
             outgoing += self._return(ReturnRequestLease(lease, outcome, context), now)
@@ -316,8 +288,8 @@ class RequestAdmissionCore:
             effective_max=resource.limit.effective_max,
         )
         self._holds[lease.lease_id] = (resource, context)
-        self._record("request_wait_completed", context, resource, now)
-        self._record("request_lease_acquired", context, resource, now, lease_id=lease.lease_id)
+        self._facts.add("request_wait_completed", context, resource.name, now)
+        self._facts.add("request_lease_acquired", context, resource.name, now, lease_id=lease.lease_id)
         return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease, context))
 
     def _expire(self, now: float) -> list[Outgoing]:
@@ -346,7 +318,7 @@ class RequestAdmissionCore:
         context = waiter.message.item.event_context
         del self._waiting[context.request_attempt_id]
         resource.waiters.remove(waiter)
-        self._record(kind, context, resource, now, outcome=reason)
+        self._facts.add(kind, context, resource.name, now, outcome=reason)
         self._note_drained(resource, waiter, now)
         return self._denied(waiter.message, reason, now, f"waited {now - waiter.asked_at:.3f} s")
 
@@ -354,67 +326,10 @@ class RequestAdmissionCore:
         self, message: AcquireRequestLease, reason: RequestDenialReason, now: float, text: str
     ) -> Outgoing:
         context = message.item.event_context
-        self._events.append(
-            Event(
-                "request_acquire_denied",
-                now,
-                context.correlation,
-                request_attempt_id=context.request_attempt_id,
-                resource=message.item.resource.name,
-                reason_or_outcome=reason,
-            )
-        )
+        self._facts.add("request_acquire_denied", context, message.item.resource.name, now, outcome=reason)
         denied = RequestAdmissionDenied(reason, message=text)
         return Outgoing(message.reply_to, RequestLeaseDenied(context.request_attempt_id, denied))
 
-    def _record_cancelled(self, context: RequestEventContext, now: float) -> None:
-        self._events.append(
-            Event(
-                "request_wait_cancelled",
-                now,
-                context.correlation,
-                request_attempt_id=context.request_attempt_id,
-                reason_or_outcome="cancellation",
-            )
-        )
-
-    def _record_return(
-        self, context: RequestEventContext, lease: RequestLease, outcome: RequestOutcome, now: float
-    ) -> None:
-        self._events.append(
-            Event(
-                "request_lease_released",
-                now,
-                context.correlation,
-                request_lease_id=lease.lease_id,
-                request_attempt_id=context.request_attempt_id,
-                resource=lease.resource.name,
-                reason_or_outcome=outcome.kind,
-            )
-        )
-
     def _note_drained(self, resource: Resource, waiter: Waiter, now: float) -> None:
         if not len(resource.waiters):
-            self._record("request_queue_drained", waiter.message.item.event_context, resource, now)
-
-    def _record(
-        self,
-        kind: RequestEventKind,
-        context: RequestEventContext,
-        resource: Resource,
-        now: float,
-        *,
-        lease_id: int = 0,
-        outcome: str = "",
-    ) -> None:
-        self._events.append(
-            Event(
-                kind,
-                now,
-                context.correlation,
-                request_lease_id=lease_id,
-                request_attempt_id=context.request_attempt_id,
-                resource=resource.name,
-                reason_or_outcome=outcome,
-            )
-        )
+            self._facts.add("request_queue_drained", waiter.message.item.event_context, resource.name, now)
