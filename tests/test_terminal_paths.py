@@ -167,7 +167,7 @@ def its_worker_says_so(harness, job_of):
 
 
 class Path(NamedTuple):
-    """Who ends the target's first try, how all its tries end, and what is told of the first, lease to return."""
+    """Who ends the target's first try, how all its tries end, and what the log tells of the first."""
 
     ended_by: Callable
     ends: tuple[str, ...]

@@ -8,9 +8,12 @@ import threading
 
 import pytest
 
-from messages import ExpressionColumn, PythonColumn
+from actors import ActorSystem
+from actors.evidence.reader import read_log
+from actors.evidence.verify import verify_log
+from messages import ExpressionColumn, Job, PythonColumn
 from messages._base import TELEMETRY
-from messages.telemetry import RecordLog
+from messages.telemetry import LogEntry, RecordLog
 from messages.worker import JobPrepared
 from tests.actors.worker.lone_worker import LoneWorker
 
@@ -180,3 +183,33 @@ def test_a_task_that_times_out_before_it_has_a_thread_leaves_none_behind(watched
     assert_no_warning(watched, "thread_abandoned")
     gate.go_on.release()
     watched.outcomes(first)
+
+
+def test_a_blocked_loop_stands_in_the_log_of_the_whole_system(tmp_path, gate):
+    async def stubborn():
+        gate.block()
+
+    log = tmp_path / "actors.jsonl"
+    job = Job(name="blocking", rows=1, columns={"stubborn": PythonColumn(function=stubborn)})
+    with ActorSystem.start(log=log, loop_blocked_after_seconds=PATIENCE) as system:
+        written = threading.Event()
+
+        def watch(_sender, _to, message):
+            if isinstance(message, RecordLog) and "event_loop_blocked" in [
+                entry.event for entry in message.entries
+            ]:
+                written.set()
+
+        system.router.add_tap(watch)
+        handle = system.submit(job)
+        gate.reached()
+        assert written.wait(5)
+        gate.go_on.release()
+        assert handle.result(timeout=5).status == "succeeded"
+    blocked = [
+        line.record.fields["column"]
+        for line in read_log(log)
+        if isinstance(line.record, LogEntry) and line.record.event == "event_loop_blocked"
+    ]
+    assert blocked == ["stubborn"]
+    assert verify_log(log).ok
