@@ -250,14 +250,15 @@ class Limits(Config, frozen=True):
     row_group_admission: `fixed` fills that number at once; `adaptive` starts with one row group and takes
     in another only while models idle.
     adaptive_row_guard: rows in memory at once under adaptive admission; default, no bound of its own.
-    llm_wait: tasks of model columns at once; default, twice the sum of the models' caps.
+    llm_wait: tasks of model columns at once; default, twice the sum of the models' caps. Tasks of one
+    endpoint at once are `request:<provider>/<model>`, `group_limit_factor` times its cap.
     local: tasks of local columns at once.
     threads: plain (not `async`) user functions at once; each has a thread.
     resources: named resources of your own, such as `gpu = 2`.
     group_limit_factor: a model column's admitted limit, in multiples of its model's cap.
     policy: who may start while capacity is free. `strict_fair`: a column keeps to its admitted limit while
     another could use the capacity. `bounded_borrow`: a weighted share each, and beyond it only while nobody
-    else is queued.
+    else is queued. `module:Class`: your own, a class with the methods of `TaskAdmissionPolicy`.
     """
 
     submission: int = 1024
@@ -269,7 +270,7 @@ class Limits(Config, frozen=True):
     threads: int = 32
     resources: dict[str, int] = {}
     group_limit_factor: int = 2
-    policy: Literal["bounded_borrow", "strict_fair"] = "bounded_borrow"
+    policy: str = "bounded_borrow"
 
 
 class FailurePolicy(Config, frozen=True):

@@ -17,6 +17,9 @@ TaskType = Literal["from_scratch", "cell", "batch", "pre_batch_processor", "post
 SchedulerResourceKey: TypeAlias = str
 """`submission`, `llm_wait`, `local`, `threads`, `request:<provider>/<model>` or a user's own name."""
 
+REQUEST_RESOURCE_PREFIX = "request:"
+"""What the name of a task resource begins with that stands for an endpoint."""
+
 GroupName: TypeAlias = str
 """A `TaskGroupKey` as text: what maps and logs use as a key."""
 

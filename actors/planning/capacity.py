@@ -11,6 +11,7 @@ from messages.capacity import CapacitySource, CapacityValue, ConfiguredCapacity
 from messages.job import Config, Job, Limits, ModelConfig
 from messages.plan import JobPlan
 from messages.request_admission import ProviderModelKey, RequestResourceSpec
+from messages.tasks import REQUEST_RESOURCE_PREFIX
 
 
 def describe_capacity(job: Job, plan: JobPlan) -> ConfiguredCapacity:
@@ -70,6 +71,8 @@ def _task_resource(limits: Limits, resource: str, limit: int) -> CapacityValue:
         return CapacityValue(limit, "default", fallback_from="provider_model_static_caps")
     if resource in {field.name for field in msgspec.structs.fields(Limits)}:
         return _chosen(limits, resource, limit)
+    if resource.startswith(REQUEST_RESOURCE_PREFIX):
+        return CapacityValue(limit, "default", fallback_from="provider_model_static_caps")
     return CapacityValue(limit, "default")
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from actors.generators import Generator, declared_outputs
 from messages.hints import possible
 from messages.job import ChatColumn, Column, EmbeddingColumn, Job, Problem, PythonColumn
+from messages.tasks import REQUEST_RESOURCE_PREFIX
 
 RESERVED_RESOURCES = ("submission", "llm_wait", "local", "threads")
 """The resources that exist in every job."""
 
-_REQUEST_PREFIX = "request:"
 _NAME_RULE = "expected a name: letters, digits and underscores, no digit first, no word of Python"
 
 
@@ -121,11 +121,11 @@ def _model_problems(job: Job) -> Iterator[Problem]:
 
 def _resource_problems(job: Job) -> Iterator[Problem]:
     for name in job.limits.resources:
-        if not name or name in RESERVED_RESOURCES or name.startswith(_REQUEST_PREFIX):
+        if not name or name in RESERVED_RESOURCES or name.startswith(REQUEST_RESOURCE_PREFIX):
             yield Problem(
                 f"limits.resources.{name}",
                 "is a name of the system's own",
-                f"choose another than {', '.join(RESERVED_RESOURCES)} and {_REQUEST_PREFIX}...",
+                f"choose another than {', '.join(RESERVED_RESOURCES)} and {REQUEST_RESOURCE_PREFIX}...",
             )
     for table, column in job.columns.items():
         for name in column.resources:

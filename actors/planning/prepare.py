@@ -10,9 +10,10 @@ from actors.generators import FunctionTable, Generator, compile_generator, decla
 from actors.planning.graph import Upstream, cycles, dependency_order, upstream_of
 from actors.planning.names import name_problems, side_effect_problems
 from actors.planning.numbers import number_problems, sequence_problems
+from actors.planning.policies import policy_problems
 from actors.planning.processors import Processors
 from actors.planning.request_resources import RequestResourceResolver
-from actors.planning.resolver import TaskSchedulingResolver
+from actors.planning.resolver import TaskSchedulingResolver, task_resource_of
 from messages.job import ChatColumn, ColumnSettings, EmbeddingColumn, Job, JobError, Problem, PythonColumn
 from messages.job_file import normalized
 from messages.metadata import SchedulingMetadataError
@@ -80,6 +81,7 @@ class _Preparation:
                 Problem("rows", "is missing", "say how many, or give a source", ("source",))
             )
         self._problems += number_problems(job)
+        self._problems += policy_problems(job)
         self._problems += sequence_problems(job, self._rows)
         columns = self._compiled()
         self._problems += side_effect_problems(job, columns)
@@ -152,7 +154,16 @@ class _Preparation:
                 if each.request_resource is not None
             }
             llm_wait = max(1, 2 * sum(self._requests.static_cap(endpoint) for endpoint in used))
+        used_endpoints = {
+            task_resource_of(each.request_resource): limits.group_limit_factor
+            * self._requests.static_cap(
+                ProviderModelKey(each.request_resource.provider, each.request_resource.model_id)
+            )
+            for each in scheduling.values()
+            if each.request_resource is not None
+        }
         always = {
+            **used_endpoints,
             "submission": limits.submission,
             "llm_wait": llm_wait,
             "local": limits.local,

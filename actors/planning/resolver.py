@@ -11,9 +11,21 @@ from messages.job import ChatColumn, Column, EmbeddingColumn, Limits, PythonColu
 from messages.metadata import SchedulingMetadata, SchedulingMetadataError
 from messages.plan import ResolvedTaskScheduling
 from messages.request_admission import ProviderModelKey, RequestDomain
-from messages.tasks import RequestResourceKey, SchedulerResourceRequest, TaskGroupKey, TaskGroupSpec
+from messages.tasks import (
+    REQUEST_RESOURCE_PREFIX,
+    RequestResourceKey,
+    SchedulerResourceKey,
+    SchedulerResourceRequest,
+    TaskGroupKey,
+    TaskGroupSpec,
+)
 
 _LOCAL = SchedulingMetadata()
+
+
+def task_resource_of(resource: RequestResourceKey) -> SchedulerResourceKey:
+    """Return the task resource that a model's tasks take while they may call it."""
+    return f"{REQUEST_RESOURCE_PREFIX}{resource.provider}/{resource.model_id}"
 
 
 class TaskSchedulingResolver:
@@ -47,6 +59,8 @@ class TaskSchedulingResolver:
             self.warnings.append(f"columns.{generator.name}.metadata: {error.message}")
             metadata, request_resource = error.fallback, None
         amounts = self._amounts(generator, column, metadata)
+        if request_resource is not None:
+            amounts[task_resource_of(request_resource)] = 1
         vector = SchedulerResourceRequest(tuple(sorted(amounts.items())))
         return ResolvedTaskScheduling(
             group=self._group(generator, metadata, request_resource),

@@ -44,6 +44,7 @@ class Dispatcher:
         self._view = view
         self._asked: list[QueueSelection] = []
         self._parking = Parking(self.queue)
+        self._now = 0.0
         self._refused: list[tuple[GroupName, TaskAdmissionPolicyDecision]] = []
 
     @property
@@ -55,13 +56,18 @@ class Dispatcher:
         """Return how much of a resource is not leased, as far as is known here."""
         return self._view.resources_available.get(resource, 0)
 
-    def select(self) -> list[QueueSelection]:
+    def wake_at(self) -> float | None:
+        """Return when a refusal may change by the mere passing of time (T13)."""
+        return self._parking.available_after(later_than=self._now)
+
+    def select(self, *, now: float = 0.0) -> list[QueueSelection]:
         """Return every eligible task in fair order, held in the queue, to ask leases for.
 
         Empty while an earlier request is undecided.
         """
         if self._asked:
             return []
+        self._now = now
         queue, available = self.queue, self._view.resources_available
         selections: list[QueueSelection] = []
         judged: set[GroupName] = set()
@@ -198,7 +204,11 @@ class Dispatcher:
 
     def _look_again(self, judged: set[GroupName]) -> bool:
         """Unpark groups that may be allowed by now, each at most once a pass; return whether any was."""
-        found = [name for name in self._parking.to_judge(self._fits, self._competing) if name not in judged]
+        found = [
+            name
+            for name in self._parking.to_judge(self._fits, self._competing, self._now)
+            if name not in judged
+        ]
         for name in found:
             self._parking.unpark(name)
         judged.update(found)

@@ -7,6 +7,7 @@ judge again costs a look per resource vector, and no more per group than those t
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -56,9 +57,9 @@ class Parking:
         """How many groups are parked for each reason."""
         return +self._reasons
 
-    def available_after(self) -> float | None:
-        """Return the earliest time at which a refusal said that it may change."""
-        return min(self._timed.values(), default=None)
+    def available_after(self, *, later_than: float = -math.inf) -> float | None:
+        """Return the earliest time, later than that, at which a refusal said that it may change."""
+        return min((time for time in self._timed.values() if time > later_than), default=None)
 
     def parked_with(self, request: SchedulerResourceRequest) -> int:
         """Return how many groups with this vector are parked."""
@@ -110,13 +111,14 @@ class Parking:
         self,
         fits: Callable[[SchedulerResourceRequest], bool],
         competing: Callable[[SchedulerResourceKey], float],
+        now: float,
     ) -> list[GroupName]:
         """Return the groups whose refusal may no longer hold, now that this fits and so much competes.
 
         A group whose vector no other group has may have been left alone by its peers. Where several have
         the same, each of them is pressed by the others, and only a threshold can have been passed.
         """
-        found: list[GroupName] = []
+        found = [name for name, time in self._timed.items() if time <= now]
         groups = {head.request: head.groups for head in self._queue.pressure().heads}
         for request, lane in self._lanes.items():
             if not fits(request):

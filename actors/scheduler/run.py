@@ -150,7 +150,7 @@ class JobRun:
         """Ask leases for everything eligible, and say why where nothing is."""
         if self.stopping or self.dispatcher.asking or not self.worker_ready:
             return []
-        selections = self.dispatcher.select()
+        selections = self.dispatcher.select(now=now)
         if not selections:
             if len(self.dispatcher.queue):
                 self.facts.queue_is_blocked(self.dispatcher.explain_blocked(), now)

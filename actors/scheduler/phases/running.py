@@ -86,7 +86,8 @@ class Running(Phase):
 
     def next_deadline(self) -> float | None:
         """Return when deferred work is due, or a stopped job is closed come what may."""
-        times = (self._run.failures.deferrals.next_due(), self._drain_by)
+        run = self._run
+        times = (run.failures.deferrals.next_due(), run.dispatcher.wake_at(), self._drain_by)
         return min((time for time in times if time is not None), default=None)
 
     def snapshot(self) -> SchedulerSnapshot:

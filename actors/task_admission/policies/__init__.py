@@ -9,6 +9,8 @@ from actors.task_admission.policies.bounded_borrow import (
     BoundedBorrowTaskAdmissionPolicy,
 )
 from actors.task_admission.policies.strict_fair import StrictFairTaskAdmissionPolicy
+from messages.callables import resolve_reference
+from messages.hints import possible
 from messages.task_admission import TaskAdmissionPolicy
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
 ]
 
 
+_METHODS = ("evaluate", "on_acquire", "on_release")
 _POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
     "bounded_borrow": BoundedBorrowTaskAdmissionPolicy,
     "strict_fair": StrictFairTaskAdmissionPolicy,
@@ -26,9 +29,21 @@ _POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
 
 
 def policy_named(name: str) -> TaskAdmissionPolicy:
-    """Return a new policy by the name that `Limits.policy` gives it.
+    """Return a new policy by the name that `Limits.policy` gives it: one of ours, or `module:Class`.
 
     Raises:
-        KeyError: there is no such policy.
+        LookupError: there is no such policy, or it is none; says why.
     """
-    return _POLICIES[name]()
+    if name in _POLICIES:
+        return _POLICIES[name]()
+    if ":" not in name:
+        raise LookupError(f"there is no policy {name!r}; {possible(name, _POLICIES)}, or 'module:Class'")
+    try:
+        policy = resolve_reference(name)()
+    except Exception as error:
+        raise LookupError(f"{name!r} cannot be made: {type(error).__name__}: {error}") from error
+    lacking = [method for method in _METHODS if not callable(getattr(policy, method, None))]
+    if lacking:
+        raise LookupError(f"{name!r} is no policy: it has no {', '.join(lacking)}")
+    found: TaskAdmissionPolicy = policy
+    return found

@@ -79,7 +79,14 @@ def test_the_penguins_job_prepares_as_it_stands():
     assert [each.upstream for each in plan.generators] == [(), ("mood",), *[("story",)] * 3]
     assert plan.generators[1].needs == ("island", "mood", "species")
     assert plan.dataset_columns == (*fields, "mood", "story", "verdict", "words", "loud")
-    assert plan.resource_limits == {"submission": 1024, "llm_wait": 24, "local": 256, "threads": 32}
+    assert plan.resource_limits == {
+        "submission": 1024,
+        "llm_wait": 24,
+        "local": 256,
+        "threads": 32,
+        "request:sim/sim-writer": 16,
+        "request:sim/sim-judge": 8,
+    }
     assert plan.models == {"writer": "sim/sim-writer", "judge": "sim/sim-judge"}
     assert [spec.resource.name for spec in plan.request_resources] == [
         "sim/sim-writer/chat",
@@ -94,8 +101,14 @@ def test_the_penguins_job_prepares_as_it_stands():
         (SequenceColumn(), {"submission": 1, "local": 1}),
         (CategoryColumn(values=("a",)), {"submission": 1, "local": 1}),
         (ExpressionColumn(template="x"), {"submission": 1, "local": 1}),
-        (ChatColumn(model="writer", prompt="p"), {"submission": 1, "llm_wait": 1}),
-        (EmbeddingColumn(model="writer", input="p"), {"submission": 1, "llm_wait": 1}),
+        (
+            ChatColumn(model="writer", prompt="p"),
+            {"submission": 1, "llm_wait": 1, "request:sim/big": 1},
+        ),
+        (
+            EmbeddingColumn(model="writer", input="p"),
+            {"submission": 1, "llm_wait": 1, "request:sim/big": 1},
+        ),
         (PythonColumn(function=async_function), {"submission": 1, "local": 1}),
         (PythonColumn(function=plain_function), {"submission": 1, "local": 1, "threads": 1}),
         (
