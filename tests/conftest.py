@@ -1,0 +1,13 @@
+"""What holds for every test: how property tests explore."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# A busy machine is no failure, so no example has a deadline. A change is judged by the same examples every
+# time; everywhere else each run explores new ones.
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "explore")
