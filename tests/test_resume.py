@@ -22,7 +22,18 @@ from actors.storage.filesystem import LocalFileSystem
 from actors.storage.folder import open_run_folder
 from actors.storage.layout import next_log
 from actors.worker.providers import registry
-from messages import ChatColumn, FailurePolicy, JobError, Limits, ModelConfig, Output, SequenceColumn, Source
+from messages import (
+    ChatColumn,
+    FailurePolicy,
+    Job,
+    JobError,
+    Limits,
+    ModelConfig,
+    Output,
+    PythonColumn,
+    SequenceColumn,
+    Source,
+)
 from messages.storage import JournalCells, RowGroupStored
 from tests.resumable import (
     ROOT,
@@ -371,3 +382,30 @@ def test_the_command_resumes_with_a_log_of_its_own_and_verify_reads_the_latest(t
     assert sorted(path.name for path in out.glob("actors*")) == ["actors-2.jsonl", "actors.jsonl"]
     proof = leasehold("verify", out)
     assert "actors-2.jsonl: verified" in proof.stdout
+
+
+def test_r6_an_early_shut_run_is_gone_on_with(tmp_path):
+    mended = tmp_path / "mended"
+
+    async def fragile(n):
+        if not mended.exists():
+            raise ValueError("not mended yet")
+        return n * 2
+
+    job = Job(
+        name="fragile",
+        rows=40,
+        row_group_size=20,
+        columns={"n": SequenceColumn(), "twice": PythonColumn(function=fragile)},
+        limits=Limits(local=4),
+        failure=FailurePolicy(early_shutdown_rate=0.5, early_shutdown_window=8),
+    )
+    out = tmp_path / "out"
+    with ActorSystem.start() as system:
+        shut = system.run(job, out=out)
+        assert shut.status == "early_shutdown"
+        assert (shut.rows_written, shut.rows_dropped, shut.rows_pending) == (0, 0, 40)
+        mended.touch()
+        whole = system.run(job, out=out, resume=True)
+    assert (whole.status, whole.rows_written, whole.rows_dropped) == ("succeeded", 40, 0)
+    assert [row["twice"] for row in whole.rows()] == [2 * n for n in range(40)]
