@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from actors.cli.view import ModelView, RunView
 from messages.task_admission import TaskAdmissionView
+from messages.tasks import REQUEST_RESOURCE_PREFIX
 
 Layer = Literal["phase", "request", "task", "retry", "storage", "row_groups", "nothing"]
 
@@ -77,13 +78,21 @@ def _full_resource(view: RunView) -> Limiting | None:
     full = [name for name, free in accounts.resources_available.items() if free == 0]
     if full:
         name = min(full, key=lambda name: (name == "submission", name))
-        setting = f"limits.{name}" if name in _OWN_LIMITS else f"limits.resources.{name}"
         limit = accounts.resource_limits[name]
-        return Limiting("task", f"{name}: all {limit} in use, {job.queued} tasks queued; raise {setting}")
+        held = f"{name}: all {limit} in use, {job.queued} tasks queued; raise {_setting_of(name)}"
+        return Limiting("task", held)
     if job.blocked is not None and "group_cap" in job.blocked.dominant_reasons:
         text = f"a column's share of a resource, {job.queued} tasks queued; raise limits.group_limit_factor"
         return Limiting("task", text)
     return None
+
+
+def _setting_of(resource: str) -> str:
+    """Return what in the job file sets how much there is of a task resource."""
+    if resource.startswith(REQUEST_RESOURCE_PREFIX):
+        endpoint = resource.removeprefix(REQUEST_RESOURCE_PREFIX)
+        return f"max_parallel_requests of the model {endpoint}, or limits.group_limit_factor"
+    return f"limits.{resource}" if resource in _OWN_LIMITS else f"limits.resources.{resource}"
 
 
 def _no_running_work(view: RunView) -> Limiting | None:

@@ -34,7 +34,12 @@ def test_a_full_resource_is_the_consequence_of_a_model_that_is_waited_for(a_view
 
 @pytest.mark.parametrize(
     ("resource", "setting"),
-    [("threads", "limits.threads"), ("submission", "limits.submission"), ("gpu", "limits.resources.gpu")],
+    [
+        ("threads", "limits.threads"),
+        ("submission", "limits.submission"),
+        ("gpu", "limits.resources.gpu"),
+        ("request:sim/big", "max_parallel_requests of the model sim/big"),
+    ],
 )
 def test_a_fully_leased_resource_names_the_limit_to_raise(a_view, resource, setting):
     view = a_view(limits={"submission": 100, resource: 4}, free={resource: 0}, queued=7)
