@@ -38,7 +38,10 @@ def test_a_full_resource_is_the_consequence_of_a_model_that_is_waited_for(a_view
         ("threads", "limits.threads"),
         ("submission", "limits.submission"),
         ("gpu", "limits.resources.gpu"),
-        ("request:sim/big", "max_parallel_requests of the model sim/big"),
+        (
+            "request:sim/big",
+            "max_parallel_requests of the model sim/big, or limits.group_limit_factor",
+        ),
     ],
 )
 def test_a_fully_leased_resource_names_the_limit_to_raise(a_view, resource, setting):
