@@ -202,6 +202,33 @@ def test_a_lost_scheduler_ends_the_job_with_a_clear_error_and_resume_completes_i
         assert_whole(again, verify_log(tmp_path / "again.jsonl"), undisturbed)
 
 
+@pytest.mark.parametrize("seen", [3, 20, 60])
+@pytest.mark.parametrize(
+    "actors",
+    [
+        ("task_admission", "scheduler"),
+        ("scheduler", "task_admission"),
+        ("worker", "scheduler"),
+        ("scheduler", "worker"),
+        ("request_admission", "scheduler"),
+        ("scheduler", "storage"),
+        (*RECOVERED, "scheduler"),
+        ("scheduler", *RECOVERED),
+        ("scheduler", "scheduler"),
+    ],
+    ids="+".join,
+)
+def test_a_scheduler_lost_with_others_still_ends_the_job_and_leaks_nothing(tmp_path, actors, seen):
+    def disturb(harness):
+        after(harness, RequestLeaseGranted, seen)
+        for actor in actors:
+            lose(harness, actor)
+
+    result, report = run_with(tmp_path, disturb, out=tmp_path / "out")
+    assert result.status == "failed"
+    assert report.ok, report.to_builtins()
+
+
 def test_a_lost_scheduler_takes_the_next_job(tmp_path, undisturbed):
     with Harness.start(log=tmp_path / "actors.jsonl") as harness:
         harness.send("scheduler", SubmitJob(JOB))

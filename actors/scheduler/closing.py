@@ -8,8 +8,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.scheduler.run import JobRun
-from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TELEMETRY, WORKER, ActorName, Outgoing
-from messages.request_admission import RegisterRequestResources
+from messages._base import (
+    REQUEST_ADMISSION,
+    SCHEDULER,
+    STORAGE,
+    TELEMETRY,
+    WORKER,
+    ActorName,
+    Message,
+    Outgoing,
+)
+from messages.request_admission import RegisterRequestResources, RequestResourcesRegistered
 from messages.scheduler import JobResult, JobStatus, ModelUsage
 from messages.storage import CloseRun, RunClosed
 from messages.telemetry import (
@@ -18,8 +27,18 @@ from messages.telemetry import (
     Event,
     GetCapacityPlan,
     RecordEvents,
+    RunLogClosed,
 )
 from messages.worker import JobReleased, ReleaseJob
+
+_ANSWERS: dict[type[Message], type[Message]] = {
+    ReleaseJob: JobReleased,
+    RegisterRequestResources: RequestResourcesRegistered,
+    GetCapacityPlan: CapacityPlanReported,
+    CloseRun: RunClosed,
+    CloseRunLog: RunLogClosed,
+}
+"""Each step's question and its answer: what another part of the run had asked before is no answer to it."""
 
 
 class RunTotals(NamedTuple):
@@ -89,6 +108,11 @@ class Closing:
         """Return whether the step under way is this message's."""
         awaited = self._awaited
         return awaited is not None and (awaited.to, type(awaited.message).__name__) == (actor, message_type)
+
+    def is_answered_by(self, message: Message) -> bool:
+        """Return whether this is the answer that the step under way waits for."""
+        awaited = self._awaited
+        return awaited is not None and _ANSWERS.get(type(awaited.message)) is type(message)
 
     def repeat_for(self, actor: ActorName) -> list[Outgoing]:
         """Return the step under way once more, if it waits for this actor: its answer may be lost."""

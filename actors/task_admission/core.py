@@ -133,7 +133,7 @@ class TaskAdmissionCore:
         waiting, self._until_recovered = self._until_recovered, []
         for waited in waiting:
             outgoing += self.handle(waited, now=now)
-        return outgoing
+        return outgoing + self._settled()
 
     @property
     def _recovering(self) -> bool:
@@ -232,7 +232,7 @@ class TaskAdmissionCore:
     def _settled(self) -> list[Outgoing]:
         """Return the answer to whoever awaits that every lease is back, if it is so."""
         waiting = self._awaiting
-        if waiting is None or self._ledger.active:
+        if waiting is None or self._recovering or self._ledger.active:
             return []
         self._awaiting = None
         return [Outgoing(waiting.reply_to or SCHEDULER, TaskLeasesSettled(waiting.run_id))]

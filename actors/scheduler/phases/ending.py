@@ -61,6 +61,8 @@ class Ending(Phase):
         return self._snapshot()
 
     def _step(self, message: Any, now: float) -> list[Outgoing]:
+        if not self._closing.is_answered_by(message):
+            return []
         self._closing.note(message)
         return self._advance(now)
 

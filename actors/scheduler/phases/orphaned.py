@@ -9,16 +9,21 @@ from __future__ import annotations
 from actors.scheduler.closing import Closing, RunTotals
 from actors.scheduler.phases.ending import Ending
 from actors.scheduler.phases.phase import DRAIN_SECONDS, Desk, Orphan, Phase
-from messages._base import SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
+from actors.scheduler.run import WORKER_LOST
+from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
 from messages.plan import JobPlan
+from messages.request_admission import RegisterRequestResources
 from messages.scheduler import SchedulerSnapshot
 from messages.storage import RowGroupStored
 from messages.supervision import ActorRestarted
 from messages.task_admission import (
     AwaitTaskLeases,
+    RecoverTaskLeases,
     ReturnTaskLeases,
+    TaskAdmissionConfig,
     TaskLeaseReturn,
     TaskLeasesDecided,
+    TaskLeasesReturned,
     TaskLeasesSettled,
 )
 from messages.tasks import TaskOutcome
@@ -39,8 +44,10 @@ class Orphaned(Phase):
         self._of = orphan
         self._plan = plan
         self._drain_by: float | None = None
+        self._tokens = {lease.correlation.task_execution_id: lease for lease in orphan.tokens}
         self.handlers |= {
             TaskLeasesDecided: self._decided,
+            TaskLeasesReturned: self._returned,
             TaskLeasesSettled: self._settled,
             RowGroupStored: self._stored,
             ActorRestarted: self._restarted,
@@ -49,7 +56,7 @@ class Orphaned(Phase):
     @property
     def orphan(self) -> Orphan | None:
         """The same again, should this incarnation be lost too."""
-        return self._of
+        return self._of._replace(tokens=tuple(self._tokens.values()))
 
     def begin(self, now: float) -> list[Outgoing]:
         """Cancel what runs, and ask to be told when every lease is back."""
@@ -74,8 +81,16 @@ class Orphaned(Phase):
 
     def _decided(self, message: TaskLeasesDecided, _now: float) -> list[Outgoing]:
         """Return leases that were granted to the lost scheduler: no worker starts under them."""
+        self._tokens |= {lease.correlation.task_execution_id: lease for lease in message.leases}
         returns = [TaskLeaseReturn(lease, _SHUTDOWN) for lease in message.leases]
         return [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
+
+    def _returned(self, message: TaskLeasesReturned, _now: float) -> list[Outgoing]:
+        """Note which tokens are back."""
+        for release in message.releases:
+            if release.result.released:
+                self._tokens.pop(release.lease.correlation.task_execution_id, None)
+        return []
 
     def _stored(self, message: RowGroupStored, now: float) -> list[Outgoing]:
         """Tell of a row group that the lost scheduler had finished."""
@@ -84,8 +99,19 @@ class Orphaned(Phase):
         return [Outgoing(TELEMETRY, RecordEvents("scheduler", [stored]))]
 
     def _restarted(self, message: ActorRestarted, _now: float) -> list[Outgoing]:
-        """Ask once more, where an actor that was asked has been lost as well."""
-        return self._ask() if message.actor in (TASK_ADMISSION, WORKER, STORAGE) else []
+        """Help an actor that has been lost as well to what it has to account for; ask it once more."""
+        plan = self._plan
+        if message.actor == TASK_ADMISSION:
+            config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+            recover = RecoverTaskLeases(plan.run_id, message.generation, config, list(self._tokens.values()))
+            return [Outgoing(TASK_ADMISSION, recover), *self._ask()]
+        if message.actor == WORKER:  # whatever it held, nobody returns but us
+            returns = [TaskLeaseReturn(lease, WORKER_LOST) for lease in self._tokens.values()]
+            return [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
+        if message.actor == REQUEST_ADMISSION:
+            register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+            return [Outgoing(REQUEST_ADMISSION, register)]
+        return []
 
     def _settled(self, _message: TaskLeasesSettled, _now: float) -> list[Outgoing]:
         self._end(overdue=False)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from messages._base import TELEMETRY, ActorName, Message, Outgoing
 from messages.plan import JobPlan
 from messages.scheduler import CancelJob, JobCancelling, SchedulerSnapshot
-from messages.task_admission import TaskAdmissionPolicy
+from messages.task_admission import TaskAdmissionPolicy, TaskLease
 from messages.telemetry import LogEntry, LogLevel, RecordLog
 
 Handlers: TypeAlias = dict[type[Message], Callable[[Any, float], list[Outgoing]]]
@@ -21,12 +21,17 @@ DRAIN_SECONDS = 15.0
 
 
 class Orphan(NamedTuple):
-    """What outlives a lost scheduler. `plan` is None where the job had not begun."""
+    """What outlives a lost scheduler. `plan` is None where the job had not begun.
+
+    `tokens` were given out and had not come back: should task admission be lost as well, nobody else could
+    say what it has to account for.
+    """
 
     plan: JobPlan | None
     reply_to: ActorName
     started_at: float
     out: str | None
+    tokens: tuple[TaskLease, ...] = ()
 
 
 class Desk:

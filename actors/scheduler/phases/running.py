@@ -44,8 +44,10 @@ class Running(Phase):
 
     @property
     def orphan(self) -> Orphan | None:
-        """Which run there is, and who waits for its end."""
-        return Orphan(self._run.plan, self.reply_to, self._started_at, self._submission.message.out)
+        """Which run there is, who waits for its end, and what it has given out."""
+        run = self._run
+        tokens = tuple(run.outstanding.values())
+        return Orphan(run.plan, self.reply_to, self._started_at, self._submission.message.out, tokens)
 
     @property
     def next_execution_id(self) -> int:
