@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors import ActorSystem
 from actors.evidence.verify import verify_log
 from actors.harness import Harness
 from messages import (
@@ -239,6 +240,12 @@ def test_a_lost_scheduler_takes_the_next_job(tmp_path, undisturbed):
         second = harness.expect(None, JobFinished, timeout=30).result
         assert list(second.rows()) == undisturbed
     assert verify_log(tmp_path / "actors.jsonl").ok
+
+
+def test_a_fault_is_for_the_harness_alone():
+    with ActorSystem.start() as system:
+        system.tell("worker", CrashActor())
+        assert system.snapshot("worker").generation == 1
 
 
 def test_a_loss_is_told_to_whoever_stands_for_the_scheduler():

@@ -63,7 +63,9 @@ class Harness:
                 system.router.register(name, _take)
             made.append(harness)
 
-        ActorSystem.start(log=log, serialize_messages=serialize_messages, actors=wanted, prepare=prepare)
+        ActorSystem.start(
+            log=log, serialize_messages=serialize_messages, actors=wanted, faults=True, prepare=prepare
+        )
         return made[0]
 
     def __enter__(self) -> Self:

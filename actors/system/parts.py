@@ -44,6 +44,7 @@ def start_actor(
     log: str | Path | None,
     observing: bool,
     loop_blocked_after_seconds: float,
+    faults: bool,
 ) -> pykka.ActorRef[Any]:
     """Start one actor and register it under its name.
 
@@ -51,11 +52,12 @@ def start_actor(
         OSError: telemetry's log cannot be written.
     """
     make = _cores(clock, log=log, observing=observing)[name]
+    rebuild = make if faults else None
     ref: pykka.ActorRef[Any]
     if name == WORKER:
-        ref = WorkerActor.start(name, make(None), router, clock, make, patience=loop_blocked_after_seconds)
+        ref = WorkerActor.start(name, make(None), router, clock, rebuild, patience=loop_blocked_after_seconds)
     else:
-        ref = ActorShell.start(name, make(None), router, clock, make)
+        ref = ActorShell.start(name, make(None), router, clock, rebuild)
     router.register(name, lambda messages: _tell(ref, messages))
     return ref
 

@@ -66,6 +66,7 @@ class ActorSystem:
         actors: Iterable[ActorName] = ACTOR_NAMES,
         stuck_after_seconds: float = 10.0,
         loop_blocked_after_seconds: float = 1.0,
+        faults: bool = False,
         prepare: Callable[[ActorSystem], None] | None = None,
     ) -> ActorSystem:
         """Start the actors; return when all of them run.
@@ -77,6 +78,7 @@ class ActorSystem:
         stuck_after_seconds: how long a mailbox may stand still before the watchdog names its actor.
         loop_blocked_after_seconds: how long user code may hold the worker's event loop before a warning,
         `event_loop_blocked`, names its column.
+        faults: True lets `CrashActor` do what it says. For the harness: elsewhere it is refused.
         prepare: called with the system before its first actor starts, to add taps and destinations.
 
         Raises:
@@ -97,6 +99,7 @@ class ActorSystem:
                     log=path,
                     observing=observing,
                     loop_blocked_after_seconds=loop_blocked_after_seconds,
+                    faults=faults,
                 )
                 system._refs[name] = ref
             inboxes = {name: _inbox_of(ref) for name, ref in system._refs.items()}
