@@ -204,11 +204,7 @@ class Dispatcher:
 
     def _look_again(self, judged: set[GroupName]) -> bool:
         """Unpark groups that may be allowed by now, each at most once a pass; return whether any was."""
-        found = [
-            name
-            for name in self._parking.to_judge(self._fits, self._competing, self._now)
-            if name not in judged
-        ]
+        found = self._parking.to_judge(self._fits, self._competing, self._now, judged=judged)
         for name in found:
             self._parking.unpark(name)
         judged.update(found)

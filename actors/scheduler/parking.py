@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -112,11 +112,14 @@ class Parking:
         fits: Callable[[SchedulerResourceRequest], bool],
         competing: Callable[[SchedulerResourceKey], float],
         now: float,
+        *,
+        judged: Collection[GroupName] = (),
     ) -> list[GroupName]:
         """Return the groups whose refusal may no longer hold, now that this fits and so much competes.
 
         A group whose vector no other group has may have been left alone by its peers. Where several have
-        the same, each of them is pressed by the others, and only a threshold can have been passed.
+        the same, each of them is pressed by the others, and only a threshold can have been passed. Groups
+        that were `judged` in this pass already are left, as they are, for the next one.
         """
         found = [name for name, time in self._timed.items() if time <= now]
         groups = {head.request: head.groups for head in self._queue.pressure().heads}
@@ -129,9 +132,17 @@ class Parking:
             found += lane.always
             for resource, heap in lane.thresholds.items():
                 weight = competing(resource)
+                later: list[tuple[float, int, GroupName]] = []
                 while heap and -heap[0][0] > weight:
-                    _, serial, name = heappop(heap)
+                    entry = heappop(heap)
+                    _, serial, name = entry
                     parked = self._parked.get(name)
-                    if parked is not None and parked.serial == serial:
+                    if parked is None or parked.serial != serial:
+                        continue
+                    if name in judged:
+                        later.append(entry)  # the only thing that will wake it (T13)
+                    else:
                         found.append(name)
-        return found
+                for entry in later:
+                    heappush(heap, entry)
+        return [name for name in found if name not in judged]
