@@ -83,6 +83,9 @@ class Source(Config, frozen=True):
 
 # -- providers and models ------------------------------------------------------------------------
 
+OVERLOAD_STATUSES = (429, 529)
+"""HTTP statuses that mean "too much" unless a provider says otherwise; a 503 with Retry-After always does."""
+
 
 class Latency(Config, frozen=True):
     """Simulated duration of one call, milliseconds: uniform in `mean - jitter .. mean + jitter`."""
@@ -91,28 +94,134 @@ class Latency(Config, frozen=True):
     jitter: float = 0.0
 
 
-class SimulatedProvider(Config, frozen=True, tag_field="kind", tag="simulated"):
-    """The embedded provider: no network, replies determined by the request and the job's seed."""
+class ScriptStep(Config, frozen=True):
+    """What a simulated endpoint does from `at` seconds after the job's start on.
 
-    latency_ms: Latency = Latency()
+    What a step leaves out stays as the step before it said.
 
-
-ProviderConfig = SimulatedProvider
-
-
-class ModelConfig(Config, frozen=True):
-    """An alias for one model of one provider, and the caps it is used under.
-
-    `max_parallel_requests` is the static cap of the endpoint: attempts in flight at once.
-    `timeout_seconds` bounds one attempt from the moment it is sent.
-    `queue_timeout_seconds` bounds the wait for a request lease; None waits as long as it takes.
+    capacity: calls that it serves at once. ramp_seconds: how long the way there takes, in a straight line
+    from the capacity before (a slow start, or a sawtooth). retry_after: what a refusal asks for, seconds;
+    0: refusals ask for nothing. outage: for so many seconds nothing can be reached. error_rate,
+    refuse_rate, hang_rate, reset_rate: the share of calls that end in a 500, in a 429 whatever the
+    capacity, never, and in a connection that breaks. latency_factor: how much slower it answers.
     """
 
-    provider: str
+    at: float = 0.0
+    capacity: int | None = None
+    ramp_seconds: float = 0.0
+    retry_after: float | None = None
+    outage: float = 0.0
+    error_rate: float | None = None
+    refuse_rate: float | None = None
+    hang_rate: float | None = None
+    reset_rate: float | None = None
+    latency_factor: float | None = None
+
+
+class SimulatedProvider(Config, frozen=True, tag_field="kind", tag="simulated"):
+    """The embedded provider: no network, replies determined by the request and the job's seed.
+
+    `script` is what it does over time, in the order of `at`; with `repeat_seconds` it begins anew each time
+    they are over. `when_full`: a call beyond the capacity is refused with a 429, or waits in a queue without
+    end, as with servers that never refuse. `overload_statuses` as in `OpenAIProvider`.
+    """
+
+    latency_ms: Latency = Latency()
+    script: tuple[ScriptStep, ...] = ()
+    repeat_seconds: float | None = None
+    when_full: Literal["refuse", "queue"] = "refuse"
+    overload_statuses: tuple[int, ...] = OVERLOAD_STATUSES
+
+
+class OpenAIProvider(Config, frozen=True, tag_field="kind", tag="openai"):
+    """Any endpoint that speaks the OpenAI API, through the official client (extra `openai`).
+
+    base_url: such as `http://127.0.0.1:8080/v1`; None is OpenAI's own. api_key_env: the environment variable
+    that holds the key; None for servers without keys. connect_timeout_seconds: how long getting a connection
+    may take. overload_statuses: HTTP statuses that mean "too much"; a 503 with Retry-After always does.
+    """
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    connect_timeout_seconds: float = 10.0
+    overload_statuses: tuple[int, ...] = OVERLOAD_STATUSES
+
+
+class PythonProvider(Config, frozen=True, tag_field="kind", tag="python"):
+    """A provider client of your own: `client` is a class, `module:Class`, made with `options` as keywords.
+
+    It has the methods of `actors.ProviderClient`. `overload_statuses` as in `OpenAIProvider`.
+    """
+
+    client: str | Any
+    options: dict[str, Any] = {}
+    overload_statuses: tuple[int, ...] = OVERLOAD_STATUSES
+
+    def __post_init__(self) -> None:
+        """Replace a class by a reference to it, so that the job stays plain data."""
+        if callable(self.client):
+            msgspec.structs.force_setattr(self, "client", reference_to(self.client))
+
+
+ProviderConfig = SimulatedProvider | OpenAIProvider | PythonProvider
+
+
+class RequestAdmissionTuning(Config, frozen=True):
+    """How the limit of a model's calls in flight finds its place below `max_parallel_requests`.
+
+    algorithm: `aimd` grows by steps and is cut by rate limits; `gradient` follows the latency per output
+    token, for servers that queue instead of refusing; `fixed` stays where it is.
+    initial: calls in flight at the start; default, as many as are allowed. maximum: a bound below
+    `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to `initial` over this.
+    cooldown_seconds: the pause after a rate limit that says nothing itself. multiplicative_decrease_factor,
+    additive_increase_step, successes_until_increase: the cut and the growth of `aimd` (rules A4, A5).
+    circuit_after_seconds: so long at the least limit with rate limits and no success opens the circuit (A9).
+    circuit_probe_seconds: the first pause between probes then; each is twice the last, up to
+    circuit_max_probe_seconds.
+    """
+
+    algorithm: Literal["aimd", "fixed", "gradient"] = "aimd"
+    initial: int | None = None
+    maximum: int | None = None
+    startup_ramp_seconds: float = 0.0
+    cooldown_seconds: float = 2.0
+    multiplicative_decrease_factor: float = 0.75
+    additive_increase_step: int = 1
+    successes_until_increase: int = 25
+    circuit_after_seconds: float = 60.0
+    circuit_probe_seconds: float = 5.0
+    circuit_max_probe_seconds: float = 60.0
+
+
+class ModelConfig(Config, frozen=True, kw_only=True):
+    """An alias for one model of one provider, and the caps it is used under.
+
+    provider: who serves it. providers: several that serve the same model, instead; each call goes to the one
+    with the most room, and each has the limits below for itself.
+    max_parallel_requests: the static cap of the endpoint, attempts in flight at once.
+    requests_per_minute, input_tokens_per_minute, output_tokens_per_minute: what it may use in any sixty
+    seconds; None is without a bound.
+    timeout_seconds: bounds one attempt from the moment it is sent.
+    queue_timeout_seconds: bounds the wait for a request lease; None waits as long as it takes, 0 not at all.
+    parameters: sent with every call, such as `temperature` and `max_tokens`.
+    """
+
+    provider: str = ""
+    providers: tuple[str, ...] = ()
     model: str
     max_parallel_requests: int = 4
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
     timeout_seconds: float = 60.0
     queue_timeout_seconds: float | None = None
+    limit: RequestAdmissionTuning = RequestAdmissionTuning()
+    parameters: dict[str, Any] = {}
+
+    @property
+    def served_by(self) -> tuple[str, ...]:
+        """The providers that serve the model, in the order in which they are named."""
+        return self.providers or (self.provider,)
 
 
 # -- columns -------------------------------------------------------------------------------------
@@ -161,11 +270,18 @@ class ExpressionColumn(ColumnSettings, frozen=True, tag_field="kind", tag="expre
 
 
 class ChatColumn(ColumnSettings, frozen=True, tag_field="kind", tag="chat"):
-    """A model's reply to a prompt made by a Jinja template over the row's other columns."""
+    """A model's reply to a prompt made by a Jinja template over the row's other columns.
+
+    With an `output_schema`, a JSON Schema, the reply is JSON that fits it and the column's value is what it
+    decodes to. A reply that does not fit is answered with what is wrong with it, up to `max_corrections`
+    times; then its row is dropped.
+    """
 
     model: str
     prompt: str
     system: str = ""
+    output_schema: dict[str, Any] | None = None
+    max_corrections: int = 2
 
 
 class EmbeddingColumn(ColumnSettings, frozen=True, tag_field="kind", tag="embedding"):
@@ -179,7 +295,8 @@ class PythonColumn(ColumnSettings, frozen=True, tag_field="kind", tag="python"):
     """The result of a user's function: a callable, or `module:function`; plain or `async`.
 
     The function's parameters name the columns it needs; `needs` says so for a function that takes
-    `**row` or whose parameters have other names.
+    `**row` or whose parameters have other names. A parameter `models` gives it the job's models: it may
+    make any number of calls (`await models.writer.chat(...)`; without `await` in a plain function).
 
     scope `cell`: called once per row with that row's values; returns the value.
     scope `batch`: called once per row group with a list per needed column; returns a list of values.
@@ -279,12 +396,16 @@ class FailurePolicy(Config, frozen=True):
     A retryable failure is tried again after `backoff_seconds`, doubling up to `max_backoff_seconds`,
     at most `max_retries` times; then its row is dropped with the reason.
 
+    A call that ends in a 5xx or a broken connection is made again within its task up to `request_retries`
+    times, each under a lease of its own, before that counts as a failure.
+
     The job ends early, and keeps what has finished, when more than the share `early_shutdown_rate` of the
     last `early_shutdown_window` finished tasks failed in a way that trying again would not mend. None (or 1,
     where a file cannot say that) switches this off.
     """
 
     max_retries: int = 3
+    request_retries: int = 2
     backoff_seconds: float = 0.5
     max_backoff_seconds: float = 30.0
     early_shutdown_rate: float | None = 0.5
@@ -306,6 +427,10 @@ class Job(Config, frozen=True):
     """What to generate. A TOML or JSON job file holds exactly these fields.
 
     `rows` is required unless a `source` gives them; with a source it takes the first `rows` records.
+    `on_provider_exhausted` is what happens when a provider does nothing but refuse for long (its model's
+    `limit.circuit_after_seconds`): `wait` for it, with a call now and then to see, or `stop` the job; what
+    has finished is kept either way. `health_check`: ask every provider whether it is there, takes the key
+    and knows the model, before any row is made.
     `base_dir` is where relative paths and `module:function` are looked up first; `load_job` sets it to
     the job file's folder.
     """
@@ -319,6 +444,8 @@ class Job(Config, frozen=True):
     models: dict[str, ModelConfig] = {}
     columns: dict[str, Column] = {}
     processors: dict[str, Processor] = {}
+    on_provider_exhausted: Literal["wait", "stop"] = "wait"
+    health_check: bool = True
     limits: Limits = Limits()
     failure: FailurePolicy = FailurePolicy()
     output: Output = Output()

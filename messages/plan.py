@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from messages._base import Value
-from messages.request_admission import RequestResourceSpec
+from messages.request_admission import RequestAdmissionConfig, RequestResourceSpec
 from messages.tasks import (
     RequestResourceKey,
     SchedulerResourceKey,
@@ -73,7 +73,14 @@ class JobPlan(Value, frozen=True):
     adaptive_row_guard: int | None = None
     warnings: tuple[str, ...] = ()
     models: dict[str, str] = msgspec.field(default_factory=dict)
-    """Alias of each model in use -> its endpoint's name, `provider/model`."""
+    """Alias of each model in use -> its endpoint's name, `provider/model`; of one with several providers,
+    `one+other/model`."""
+    request_admission: RequestAdmissionConfig = RequestAdmissionConfig()
+    replicas: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Each task resource that stands for models, `request:...` -> the endpoints (`provider/model`) that serve
+    its calls: one, or as many as the model has providers."""
+    on_provider_exhausted: str = "wait"
+    health_check: bool = True
 
     @property
     def row_groups(self) -> int:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from messages._base import Message, Query, Value
+from messages.job import RequestAdmissionTuning
 from messages.tasks import RequestResourceKey, RuntimeCorrelation
 
 # -- values --------------------------------------------------------------------------------------
@@ -21,8 +22,11 @@ RequestDenialReason = Literal[
     "cancellation",
     "shutdown",
     "circuit_open",
+    "budget",
     "hard_policy_denial",
 ]
+
+CircuitState = Literal["closed", "open"]
 
 RequestOutcomeKind = Literal[
     "success",
@@ -55,24 +59,36 @@ class RequestGroupSpec(Value, frozen=True, gc=False):
 
 
 class RequestEventContext(Value, frozen=True, gc=False):
-    """What the request's events are about. `request_attempt_id` is new for every attempt."""
+    """What the request's events are about. `request_attempt_id` is new for every attempt.
 
-    correlation: RuntimeCorrelation
+    Without a correlation the attempt is no task's: it asks after a provider's health.
+    """
+
+    correlation: RuntimeCorrelation | None
     request_attempt_id: int
 
     @property
     def task_execution_id(self) -> int:
-        """The task execution that makes this attempt."""
-        return self.correlation.task_execution_id
+        """The task execution that makes this attempt; 0 where it is no task's."""
+        return 0 if self.correlation is None else self.correlation.task_execution_id
 
 
 class RequestAdmissionItem(Value, frozen=True, gc=False):
-    """One attempt that wants to leave. `queue_wait_timeout` in seconds; None waits as long as it takes."""
+    """One attempt that wants to leave.
+
+    `queue_wait_timeout` in seconds; None waits as long as it takes, 0 not at all: it is denied at once, with
+    what stands in its way. `replicas` are other resources that would do as well as `resource`: the lease
+    names the one it is for. The token counts are estimates for the budgets (A13); None where there is none,
+    and what such attempts used lately then stands for it.
+    """
 
     resource: RequestResourceKey
     group: RequestGroupSpec
     queue_wait_timeout: float | None
     event_context: RequestEventContext
+    replicas: tuple[RequestResourceKey, ...] = ()
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 class RequestLease(Value, frozen=True, gc=False):
@@ -99,23 +115,59 @@ RequestAdmissionDecision: TypeAlias = RequestLease | RequestAdmissionDenied
 
 
 class RequestOutcome(Value, frozen=True, gc=False):
-    """How the attempt under a lease ended. `provider_status` is the HTTP status where there was one."""
+    """How the attempt under a lease ended. `provider_status` is the HTTP status where there was one.
+
+    `duration_seconds` is how long the provider took, `input_tokens` and `output_tokens` what it counted;
+    None where that is not known. `sent` is False where nothing left the process: its budget is refunded.
+    """
 
     kind: RequestOutcomeKind
     retry_after_seconds: float | None = None
     provider_status: int | None = None
+    duration_seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    sent: bool = True
+
+
+class RequestBudgets(Value, frozen=True, gc=False):
+    """What an endpoint may use in any sixty seconds (A13); None is without a bound."""
+
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
 
 
 class RequestResourceSpec(Value, frozen=True):
     """A resource of a job: its key, the aliases that mean it, and the static cap of its endpoint.
 
-    `raw_caps` are the aliases' own caps; `static_cap` is the least of them (A10).
+    `raw_caps` are the aliases' own caps; `static_cap` is the least of them (A10). `budgets` are the
+    endpoint's, as the cap is.
     """
 
     resource: RequestResourceKey
     static_cap: int
     aliases: tuple[str, ...] = ()
     raw_caps: dict[str, int] = msgspec.field(default_factory=dict)
+    budgets: RequestBudgets = RequestBudgets()
+
+
+class RequestAdmissionConfig(Value, frozen=True):
+    """How request admission works for one job. The maps go by resource name, `provider/model/domain`.
+
+    `initial_limits` and `max_limit_clamps` name what differs from the static cap; `tuning` holds the rest of
+    each resource's settings, and `default_tuning` stands for those that are not named.
+    """
+
+    initial_limits: dict[str, int] = msgspec.field(default_factory=dict)
+    max_limit_clamps: dict[str, int] = msgspec.field(default_factory=dict)
+    tuning: dict[str, RequestAdmissionTuning] = msgspec.field(default_factory=dict)
+    default_tuning: RequestAdmissionTuning = RequestAdmissionTuning()
+    default_queue_wait_timeout_seconds: float | None = None
+
+    def tuning_of(self, resource: RequestResourceKey) -> RequestAdmissionTuning:
+        """Return the settings of a resource."""
+        return self.tuning.get(resource.name, self.default_tuning)
 
 
 class RequestPressureSnapshot(Value, frozen=True):
@@ -134,6 +186,19 @@ class RequestPressureSnapshot(Value, frozen=True):
     rate_limit_ceiling: int | None = None
     consecutive_rate_limits: int = 0
     last_outcome: RequestOutcomeKind | None = None
+    algorithm: str = "aimd"
+    circuit: CircuitState = "closed"
+    next_probe_at: float | None = None
+    budget_blocked_until: float | None = None
+    suspect_until: float | None = None
+    """Until when a replica is passed over that failed several times in a row."""
+    outcomes: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many attempts ended in which way."""
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether an attempt that came now would have to wait (A12)."""
+        return self.circuit == "open" or self.cooldown_remaining > 0 or self.waiters > 0
 
 
 class ProviderModelPressureSnapshot(Value, frozen=True):
@@ -156,6 +221,7 @@ class RegisterRequestResources(Query, frozen=True):
 
     run_id: str
     resources: tuple[RequestResourceSpec, ...]
+    config: RequestAdmissionConfig = RequestAdmissionConfig()
 
 
 class RequestResourcesRegistered(Message, frozen=True):
@@ -238,6 +304,32 @@ class RequestHolderLost(Message, frozen=True):
 
     held: list[HeldRequestLease]
     waiting: list[AcquireRequestLease]
+
+
+class RequestPressureChanged(Message, frozen=True):
+    """Request admission to task admission: these resources are pressed now, or no longer (A12).
+
+    Sent when whether and why a resource is pressed has changed, and not for every waiter.
+    """
+
+    run_id: str
+    pressures: tuple[RequestPressureSnapshot, ...]
+
+
+class RequestCircuitChanged(Message, frozen=True):
+    """Request admission to the scheduler: a circuit opened or closed (A9). The job's policy decides.
+
+    `rate_limited` and `succeeded` count the resource's attempts since it was registered; `since` is when
+    the rate limits without a success began, `next_probe_at` when one attempt is let through to see.
+    """
+
+    run_id: str
+    resource: RequestResourceKey
+    state: CircuitState
+    since: float
+    rate_limited: int
+    succeeded: int
+    next_probe_at: float | None = None
 
 
 class RequestAdmissionSnapshot(Message, frozen=True):

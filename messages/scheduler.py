@@ -31,10 +31,12 @@ class DroppedRow(Value, frozen=True):
 
 
 class ModelUsage(Value, frozen=True):
-    """Outbound attempts of one model, by how they ended."""
+    """Outbound attempts of one model, by how they ended, and the tokens that its providers counted."""
 
     attempts: int
     outcomes: dict[str, int]
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class GeneratorProgress(Value, frozen=True):
@@ -113,10 +115,14 @@ class SubmitJob(Query, frozen=True):
 
 
 class CheckJob(Query, frozen=True):
-    """Say whether `job` could be run, without running anything. Answered by `JobChecked`."""
+    """Say whether `job` could be run, without running anything. Answered by `JobChecked`.
+
+    With `probe`, its providers are asked whether they are there, take the key and know the model.
+    """
 
     job: Job
     out: str | None = None
+    probe: bool = False
 
 
 class JobAccepted(Message, frozen=True):

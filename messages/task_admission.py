@@ -79,10 +79,15 @@ class TaskLeaseRelease(Value, frozen=True, gc=False):
 
 
 class TaskAdmissionConfig(Value, frozen=True):
-    """Capacities, all positive. `resource_limits` includes `submission`."""
+    """Capacities, all positive. `resource_limits` includes `submission`.
+
+    `replicas` says of each task resource that stands for models which endpoints serve it: it is pressed
+    when all of them are (A12).
+    """
 
     resource_limits: dict[SchedulerResourceKey, int]
     policy: str = "bounded_borrow"
+    replicas: dict[SchedulerResourceKey, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @property
     def submission_capacity(self) -> int:
@@ -99,6 +104,8 @@ class TaskAdmissionView(Value, frozen=True, gc=False):
     running_by_group: dict[GroupName, int]
     policy_debt_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]]
     version: int = 0
+    pressed: dict[SchedulerResourceKey, float | None] = msgspec.field(default_factory=dict)
+    """Task resources whose models are under pressure -> until when, where that is known (A12)."""
 
     @property
     def leased_resources(self) -> dict[SchedulerResourceKey, int]:
@@ -123,6 +130,8 @@ class TaskAdmissionViewUpdate(Value, frozen=True, gc=False):
     leased_resources_by_group: dict[GroupName, dict[SchedulerResourceKey, int]]
     running_by_group: dict[GroupName, int]
     policy_debt_by_group_resource: dict[GroupName, dict[SchedulerResourceKey, int]]
+    pressed: dict[SchedulerResourceKey, float | None] | None = None
+    """All that is pressed, where that has changed."""
 
 
 class TaskAdmissionBlockSummary(Value, frozen=True):
@@ -227,6 +236,12 @@ class TaskLeasesReturned(Message, frozen=True, gc=False):
     """Tokens that came back, accounted for; the scheduler applies the accepted ones' outcomes."""
 
     releases: list[TaskLeaseRelease]
+    view: TaskAdmissionViewUpdate
+
+
+class TaskAdmissionViewChanged(Message, frozen=True, gc=False):
+    """Task admission to the scheduler: what may start has changed although no lease has (T13)."""
+
     view: TaskAdmissionViewUpdate
 
 

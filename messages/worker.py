@@ -57,6 +57,23 @@ class JobUnpreparable(Message, frozen=True):
     problems: tuple[Problem, ...]
 
 
+class ProbeModels(Query, frozen=True):
+    """The scheduler: ask after the health of every endpoint that the prepared job uses.
+
+    Request admission knows the job's resources by then: each probe is an attempt under a lease of its own.
+    """
+
+    run_id: str
+
+
+class ModelsProbed(Message, frozen=True):
+    """Every endpoint's answer: `problems` keep the job from running, `warnings` do not."""
+
+    run_id: str
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
+
+
 class ExecuteTasks(Message, frozen=True, gc=False):
     """The scheduler: run these. Every lease comes back through task admission."""
 
@@ -97,4 +114,4 @@ class WorkerSnapshot(Message, frozen=True):
     models: dict[str, ModelUsage] = msgspec.field(default_factory=dict)
 
 
-Command: TypeAlias = PrepareJob | ExecuteTasks | CancelTasks | ReleaseJob
+Command: TypeAlias = PrepareJob | ProbeModels | ExecuteTasks | CancelTasks | ReleaseJob

@@ -1,6 +1,6 @@
 """Columns of a job, compiled: what the worker runs. Knows no actor, no admission, no provider."""
 
-from actors.generators.base import Generator, GeneratorError, GeneratorErrorKind, Mode, ModelCalls
+from actors.generators.base import Generator, GeneratorError, GeneratorErrorKind, Mode, ModelCalls, Turn
 from actors.generators.compile import compile_generator, declared_outputs
 from actors.generators.functions import FunctionTable
 from actors.generators.processor import compile_processor
@@ -12,6 +12,7 @@ __all__ = [
     "GeneratorErrorKind",
     "Mode",
     "ModelCalls",
+    "Turn",
     "compile_generator",
     "compile_processor",
     "declared_outputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 from messages.tasks import TaskType
@@ -9,6 +10,9 @@ from messages.worker import TaskStart
 
 Mode: TypeAlias = Literal["inline", "thread", "async"]
 """How the worker runs it: on its own thread, in its pool, or as a coroutine."""
+
+Turn: TypeAlias = tuple[Literal["system", "user", "assistant"], str]
+"""One message of a conversation: who says it, and what."""
 
 ROW_NAMES = ("columns.*", "source")
 """Where the names of a row come from: what a problem with such a name rests on."""
@@ -34,13 +38,32 @@ class ModelCalls(Protocol):
     """What a generator may ask of models. Each call is made under leases of its own.
 
     `model` is an alias of the job; `seed` goes with the request, so that a reply can be determined.
+    `parameters` go over those of the model's own.
     """
 
-    async def chat(self, *, model: str, prompt: str, system: str, seed: int) -> str:
-        """Return the model's reply to `prompt`; `system` is empty where there is none."""
+    async def chat(
+        self,
+        *,
+        model: str,
+        messages: Sequence[Turn],
+        seed: int,
+        output_schema: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return the model's reply to the last of `messages`.
+
+        `output_schema` asks the provider for JSON that fits it; whether the reply does is not judged here.
+        """
         ...
 
-    async def embed(self, *, model: str, input: str, seed: int) -> list[float]:  # noqa: A002 - its name
+    async def embed(
+        self,
+        *,
+        model: str,
+        input: str,  # noqa: A002 - its name
+        seed: int,
+        parameters: dict[str, Any] | None = None,
+    ) -> list[float]:
         """Return the model's embedding of `input`."""
         ...
 

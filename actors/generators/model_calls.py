@@ -25,10 +25,10 @@ class ChatGenerator(Generator):
     async def run_async(self, start: TaskStart, models: ModelCalls) -> str:
         """Return the reply."""
         inputs = start.inputs
+        system = self._system(inputs)
         return await models.chat(
             model=self._model,
-            prompt=self._prompt(inputs),
-            system=self._system(inputs),
+            messages=[*([("system", system)] if system else ()), ("user", self._prompt(inputs))],
             seed=row_seed(self._seed, start.first_row),
         )
 

@@ -31,13 +31,14 @@ def name_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]
     for alias, model in job.models.items():
         if not model.model:
             yield Problem(f"models.{alias}.model", "is empty", "name the provider's model")
-        if model.provider not in job.providers:
-            yield Problem(
-                f"models.{alias}.provider",
-                f"there is no provider {model.provider!r}",
-                possible(model.provider, job.providers) or "describe it under `providers`",
-                ("providers.*",),
-            )
+        for provider in model.served_by:
+            if provider not in job.providers:
+                yield Problem(
+                    f"models.{alias}.provider",
+                    f"there is no provider {provider!r}",
+                    possible(provider, job.providers) or "describe it under `providers`",
+                    ("providers.*",),
+                )
     yield from _resource_problems(job)
     yield from _column_problems(job, source_fields)
     yield from _processor_problems(job, source_fields)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from messages.job import FailurePolicy, Job, Limits, ModelConfig, Problem, PythonColumn, SequenceColumn
+from messages.job import (
+    FailurePolicy,
+    Job,
+    Limits,
+    ModelConfig,
+    Problem,
+    PythonColumn,
+    SequenceColumn,
+    SimulatedProvider,
+)
 
 _LEAST_INTEGER = -(2**63)
 _GREATEST_INTEGER = 2**63 - 1
@@ -21,12 +30,8 @@ def number_problems(job: Job) -> Iterator[Problem]:
     if not _LEAST_INTEGER <= job.seed <= _GREATEST_INTEGER:
         yield Problem("seed", f"is {job.seed}", "expected a signed 64-bit integer")
     for name, provider in job.providers.items():
-        path, latency = f"providers.{name}.latency_ms", provider.latency_ms
-        if not _is_finite(latency.mean, least=0):
-            yield Problem(f"{path}.mean", f"is {latency.mean}", "expected a finite number of at least 0")
-        elif not 0 <= latency.jitter <= latency.mean:
-            expected = f"expected 0 to the mean, {latency.mean}"
-            yield Problem(f"{path}.jitter", f"is {latency.jitter}", expected, (f"{path}.mean",))
+        if isinstance(provider, SimulatedProvider):
+            yield from _of_simulated(f"providers.{name}.latency_ms", provider)
     for name, model in job.models.items():
         yield from _of_model(f"models.{name}", model)
     yield from _of_columns(job)
@@ -56,6 +61,15 @@ def sequence_problems(job: Job, rows: int) -> Iterator[Problem]:
                         ("rows", "source", f"columns.{name}.start", f"columns.{name}.step"),
                     )
                     break
+
+
+def _of_simulated(path: str, provider: SimulatedProvider) -> Iterator[Problem]:
+    latency = provider.latency_ms
+    if not _is_finite(latency.mean, least=0):
+        yield Problem(f"{path}.mean", f"is {latency.mean}", "expected a finite number of at least 0")
+    elif not 0 <= latency.jitter <= latency.mean:
+        expected = f"expected 0 to the mean, {latency.mean}"
+        yield Problem(f"{path}.jitter", f"is {latency.jitter}", expected, (f"{path}.mean",))
 
 
 def _of_model(path: str, model: ModelConfig) -> Iterator[Problem]:

@@ -136,7 +136,7 @@ class _Preparation:
             column = self._job.columns.get(name)
             if isinstance(column, ChatColumn | EmbeddingColumn):
                 model = self._job.models.get(column.model)
-                if model is None or not model.provider or not model.model:
+                if model is None or not model.served_by[0] or not model.model:
                     continue  # reported where it is named
             try:
                 resolved[name] = self._resolver.resolve(generator, column)

@@ -26,7 +26,7 @@ class RequestResourceResolver:
             KeyError: the job has no such model.
         """
         model = self._models[alias]
-        return RequestResourceKey(model.provider, model.model, domain)
+        return RequestResourceKey(model.served_by[0], model.model, domain)
 
     def endpoint(self, alias: str) -> ProviderModelKey:
         """Return the provider's model that `alias` stands for; KeyError where there is none."""
@@ -67,4 +67,4 @@ class RequestResourceResolver:
 
 
 def _endpoint(model: ModelConfig) -> ProviderModelKey:
-    return ProviderModelKey(model.provider, model.model)
+    return ProviderModelKey(model.served_by[0], model.model)

@@ -208,7 +208,6 @@ class RequestAdmissionCore:
         resource, _ = self._holds.pop(lease.lease_id)
         resource.free()
         resource.last_outcome = outcome.kind
-        resource.limit.on_return(lease, outcome, now=now)
         self._facts.released(message.event_context, lease, outcome.kind, now)
         return outgoing + self._serve(resource.endpoint, now)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.request_admission.limits import FixedLimit, RequestLimit
+from actors.request_admission.limits import RequestLimit, make_limit
 from actors.request_admission.waiters import VirtualClock, Waiter, WaiterQueue
+from messages.job import RequestAdmissionTuning
 from messages.request_admission import (
     ProviderModelKey,
     ProviderModelPressureSnapshot,
@@ -21,7 +22,7 @@ class Resource:
         self.name = spec.resource.name
         self.spec = spec
         self.endpoint = endpoint
-        self.limit: RequestLimit = FixedLimit(spec.static_cap)
+        self.limit: RequestLimit = make_limit(RequestAdmissionTuning(), static_cap=spec.static_cap)
         self.in_flight = 0
         self.waiters = WaiterQueue(endpoint.clock)
         self.last_outcome: RequestOutcomeKind | None = None

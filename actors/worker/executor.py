@@ -175,7 +175,7 @@ class ModelRequestExecutor:
     async def _acquire(
         self, resource: RequestResourceKey, context: RequestEventContext, queue_timeout: float | None
     ) -> RequestLease:
-        group = RequestGroupSpec(context.correlation.task_column)
+        group = RequestGroupSpec(context.correlation.task_column if context.correlation is not None else "")
         item = RequestAdmissionItem(resource, group, queue_timeout, context)
         attempt = context.request_attempt_id
         asking: asyncio.Future[RequestLease | RequestAdmissionDenied] = self._loop.create_future()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from actors.generators import Turn
 from actors.planning import RequestResourceResolver
 from actors.worker.executor import ModelRequestExecutor
-from actors.worker.providers.base import ChatRequest, EmbeddingRequest, ProviderClient
+from actors.worker.providers.base import ChatMessage, ChatRequest, EmbeddingRequest, ProviderClient
 from actors.worker.providers.registry import make_client
 from messages.job import Job
 from messages.tasks import RequestResourceKey, RuntimeCorrelation
@@ -30,12 +32,12 @@ class JobModels:
     def __init__(self, job: Job, executor: ModelRequestExecutor) -> None:
         self._executor = executor
         resolver = RequestResourceResolver(job)
-        used = {model.provider for model in job.models.values()}
+        used = {provider for model in job.models.values() for provider in model.served_by}
         self._clients = {name: make_client(config) for name, config in job.providers.items() if name in used}
         self._bindings = {
             alias: _Binding(
                 alias,
-                self._clients[model.provider],
+                self._clients[model.served_by[0]],
                 model.model,
                 resolver.resolve(alias, "chat"),
                 resolver.resolve(alias, "embedding"),
@@ -71,10 +73,24 @@ class TaskModelCalls:
         self._correlation = correlation
         self.answered = 0
 
-    async def chat(self, *, model: str, prompt: str, system: str, seed: int) -> str:
-        """Return the model's reply to `prompt`."""
+    async def chat(
+        self,
+        *,
+        model: str,
+        messages: Sequence[Turn],
+        seed: int,
+        output_schema: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return the model's reply to the last of `messages`."""
         binding = self._bindings[model]
-        request = ChatRequest(binding.model, prompt, system, seed)
+        request = ChatRequest(
+            model=binding.model,
+            messages=tuple(ChatMessage(role, content) for role, content in messages),
+            seed=seed,
+            parameters=parameters or {},
+            output_schema=output_schema,
+        )
         reply = await self._executor.execute_attempt(
             lambda: binding.client.chat(request),
             alias=binding.alias,
@@ -86,10 +102,17 @@ class TaskModelCalls:
         self.answered += 1
         return reply.text
 
-    async def embed(self, *, model: str, input: str, seed: int) -> list[float]:  # noqa: A002 - its name
+    async def embed(
+        self,
+        *,
+        model: str,
+        input: str,  # noqa: A002 - its name
+        seed: int,
+        parameters: dict[str, Any] | None = None,
+    ) -> list[float]:
         """Return the model's embedding of `input`."""
         binding = self._bindings[model]
-        request = EmbeddingRequest(binding.model, input, seed)
+        request = EmbeddingRequest(model=binding.model, text=input, seed=seed, parameters=parameters or {})
         reply = await self._executor.execute_attempt(
             lambda: binding.client.embed(request),
             alias=binding.alias,

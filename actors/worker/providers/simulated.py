@@ -10,6 +10,8 @@ from actors.worker.providers.base import (
     ChatRequest,
     EmbeddingReply,
     EmbeddingRequest,
+    ImageReply,
+    ImageRequest,
     Usage,
 )
 from messages.job import SimulatedProvider
@@ -30,15 +32,16 @@ class SimulatedClient:
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return a made-up sentence about the prompt."""
-        rng = _rng("chat", request.model, request.system, request.prompt, request.seed)
+        system, prompt = request.system, request.prompt
+        rng = _rng("chat", request.model, system, prompt, request.seed)
         await asyncio.sleep(self._latency(rng))
-        words = request.prompt.split()
+        words = prompt.split()
         subject = " ".join(words[-6:]).rstrip(".?!") or "nobody"
         text = (
             f"{rng.choice(_OPENINGS)}, {subject} {rng.choice(_VERBS)} "
             f"{rng.choice(_OBJECTS)} {rng.choice(_CLOSINGS)}"
         )
-        return ChatReply(text, Usage(len(words) + len(request.system.split()), len(text.split())))
+        return ChatReply(text, Usage(len(words) + len(system.split()), len(text.split())))
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingReply:
         """Return a vector of unit length that only equal texts share."""
@@ -47,8 +50,15 @@ class SimulatedClient:
         vector = [rng.gauss(0.0, 1.0) for _ in range(_DIMENSIONS)]
         length = sum(value * value for value in vector) ** 0.5
         return EmbeddingReply(
-            [round(value / length, 6) for value in vector], Usage(len(request.text.split()))
+            [round(value / length, 6) for value in vector], Usage(len(request.text.split()), 0)
         )
+
+    async def image(self, request: ImageRequest) -> ImageReply:
+        """Return no picture at all yet."""
+        raise NotImplementedError(request.model)
+
+    async def healthcheck(self, model: str) -> None:
+        """Be there."""
 
     async def close(self) -> None:
         """Hold nothing, let go of nothing."""
