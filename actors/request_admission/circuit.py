@@ -7,6 +7,7 @@ growing intervals, to see; any success closes it.
 
 from __future__ import annotations
 
+from actors.request_admission.closed_time import ClosedTime
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import CircuitState, RequestOutcomeKind
 
@@ -14,7 +15,7 @@ from messages.request_admission import CircuitState, RequestOutcomeKind
 class Circuit:
     """One resource's circuit. `since` is when the rate limits without a success began."""
 
-    __slots__ = ("_after", "_first_pause", "_most_pause", "_pause", "probe_at", "since", "state")
+    __slots__ = ("_after", "_first_pause", "_most_pause", "_pause", "opened", "probe_at", "since", "state")
 
     def __init__(self, tuning: RequestAdmissionTuning) -> None:
         self._after = tuning.circuit_after_seconds
@@ -24,13 +25,14 @@ class Circuit:
         self.state: CircuitState = "closed"
         self.since: float | None = None
         self.probe_at: float | None = None
+        self.opened = ClosedTime()
 
     def on_outcome(
         self, kind: RequestOutcomeKind, *, now: float, at_minimum: bool, blocked_until: float | None
     ) -> bool:
         """Learn how an attempt ended; return whether the circuit opened or closed by it."""
         if kind == "success":
-            return self._succeeded()
+            return self._succeeded(now)
         if self.state == "open":
             self._wait_longer(now, blocked_until)
             return False
@@ -63,13 +65,15 @@ class Circuit:
             return True
         return not in_flight and self.probe_at is not None and now >= self.probe_at
 
-    def _succeeded(self) -> bool:
+    def _succeeded(self, now: float) -> bool:
         was_open = self.state == "open"
+        self.opened.open(now)
         self.state, self.since, self.probe_at = "closed", None, None
         return was_open
 
     def _open(self, now: float, blocked_until: float | None) -> None:
         self.state, self._pause = "open", self._first_pause
+        self.opened.close(now, None)
         self.probe_at = max(now + self._pause, blocked_until or now)
 
     def _wait_longer(self, now: float, blocked_until: float | None) -> None:

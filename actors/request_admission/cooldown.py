@@ -5,15 +5,18 @@ One of the two horizons of a rate limit; the other, how far the limit is cut, is
 
 from __future__ import annotations
 
+from actors.request_admission.closed_time import ClosedTime
+
 
 class Cooldown:
     """Closed until `blocked_until`, which only ever moves away."""
 
-    __slots__ = ("_seconds", "blocked_until")
+    __slots__ = ("_seconds", "blocked_until", "closed")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.blocked_until: float | None = None
+        self.closed = ClosedTime()
 
     def close(self, *, now: float, retry_after: float | None) -> float:
         """Close for what the provider asked for, else for the configured time; return until when.
@@ -23,6 +26,7 @@ class Cooldown:
         until = now + (self._seconds if retry_after is None else max(0.0, retry_after))
         if self.blocked_until is None or until > self.blocked_until:
             self.blocked_until = until
+        self.closed.close(now, self.blocked_until)
         return self.blocked_until
 
     def is_closed(self, now: float) -> bool:

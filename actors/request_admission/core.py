@@ -19,7 +19,7 @@ from actors.request_admission.recovery import Recovery
 from actors.request_admission.resources import Learnt, Resource
 from actors.request_admission.routes import Routes
 from actors.request_admission.waiters import Waiter
-from actors.request_admission.waiting_room import WaitingRoom
+from actors.request_admission.waiting_room import Charges, WaitingRoom
 from messages._base import REQUEST_ADMISSION, SCHEDULER, WORKER, Message, Outgoing
 from messages.request_admission import (
     AcquireRequestLease,
@@ -248,7 +248,7 @@ class RequestAdmissionCore:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _grant(self, resource: Resource, waiter: Waiter, now: float) -> Outgoing:
+    def _grant(self, resource: Resource, waiter: Waiter, charges: Charges, now: float) -> Outgoing:
         message = waiter.message
         item = message.item
         context, budgets = item.event_context, resource.endpoint.budgets
@@ -261,7 +261,7 @@ class RequestAdmissionCore:
         )
         reservation = None if budgets is None else budgets.reserve(item, now)
         self._holds[lease.lease_id] = _Hold(resource, context, reservation)
-        self._facts.add("request_wait_completed", context, resource.name, now)
+        self._facts.add("request_wait_completed", context, resource.name, now, diagnostics=charges)
         self._facts.add("request_lease_acquired", context, resource.name, now, lease_id=lease.lease_id)
         return Outgoing(message.reply_to, RequestLeaseGranted(context.request_attempt_id, lease, context))
 

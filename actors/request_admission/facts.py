@@ -36,6 +36,7 @@ class RequestFacts:
         *,
         lease_id: int = 0,
         outcome: str = "",
+        diagnostics: dict[str, float] | None = None,
     ) -> None:
         """Keep one event about an attempt. `resource` is the resource's name, empty where it is not known."""
         self._events.append(
@@ -47,6 +48,7 @@ class RequestFacts:
                 request_attempt_id=context.request_attempt_id,
                 resource=resource,
                 reason_or_outcome=outcome,
+                diagnostics=diagnostics,
             )
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from actors.request_admission.budgets import EndpointBudgets, budgets_of
 from actors.request_admission.circuit import Circuit
+from actors.request_admission.closed_time import ClosedTime
 from actors.request_admission.cooldown import Cooldown
 from actors.request_admission.limits import LimitTransition, make_limit
 from actors.request_admission.suspicion import Suspicion
@@ -21,6 +23,28 @@ from messages.request_admission import (
     RequestPressureSnapshot,
     RequestResourceSpec,
 )
+
+
+class ClosedSeconds(NamedTuple):
+    """What can stand in the way beside a limit, and for how long it has, in seconds."""
+
+    circuit: float
+    cooldown: float
+    budget: float
+
+    def since(self, earlier: ClosedSeconds, waited: float) -> dict[str, float] | None:
+        """Return what a wait is to be charged to, so far as it was not the limit; None where it was.
+
+        Where two things stood in the way at once, the first is charged.
+        """
+        charged: dict[str, float] = {}
+        left = waited
+        for name, now, then in zip(self._fields, self, earlier, strict=True):
+            seconds = round(min(now - then, left), 6)
+            if seconds > 0.0:
+                charged[name] = seconds
+                left -= seconds
+        return charged or None
 
 
 class Learnt:
@@ -130,6 +154,14 @@ class Resource:
         )
         return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
+    def closed_seconds(self, now: float) -> ClosedSeconds:
+        """Return for how long each thing but the limit has stood in the way, in all until `now`."""
+        return ClosedSeconds(
+            self.circuit.opened.seconds(now),
+            self.cooldown.closed.seconds(now),
+            self.endpoint.held_back.seconds(now),
+        )
+
     def snapshot(self, *, now: float, sequence: int) -> RequestPressureSnapshot:
         """Return the resource at this moment."""
         blocked = self.endpoint.budget_blocked_until
@@ -167,6 +199,8 @@ class Endpoint:
         self.budgets: EndpointBudgets | None = budgets_of(spec.budgets)
         self.budget_blocked_until: float | None = None
         """When the first in turn fits the budgets; None where they hold nobody back."""
+        self.held_back = ClosedTime()
+        """When the budgets held somebody back."""
         self.resources: list[Resource] = []
 
     def admits(self, item: RequestAdmissionItem, now: float) -> bool:
@@ -174,8 +208,13 @@ class Endpoint:
         if self.budgets is None:
             return True
         at = self.budgets.room_at(item, now)
-        self.budget_blocked_until = at if at > now else None
-        return at <= now
+        if at <= now:
+            self.budget_blocked_until = None
+            self.held_back.open(now)
+            return True
+        self.budget_blocked_until = at
+        self.held_back.close(now, at)
+        return False
 
     def snapshot(self) -> ProviderModelPressureSnapshot:
         """Return the endpoint at this moment."""

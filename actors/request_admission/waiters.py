@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from typing import Any
 
 from messages.request_admission import AcquireRequestLease
 
@@ -16,7 +17,7 @@ from messages.request_admission import AcquireRequestLease
 class Waiter:
     """One attempt that waits."""
 
-    __slots__ = ("asked_at", "deadline", "gone", "message")
+    __slots__ = ("asked_at", "closed_before", "deadline", "gone", "message")
 
     def __init__(self, message: AcquireRequestLease, asked_at: float) -> None:
         self.message = message
@@ -24,6 +25,8 @@ class Waiter:
         timeout = message.item.queue_wait_timeout
         self.deadline = None if timeout is None else asked_at + timeout
         self.gone = False
+        self.closed_before: tuple[Any, ...] = ()
+        """What had stood in the way of each of its resources when it began to wait."""
 
 
 class _Group:

@@ -18,7 +18,10 @@ from messages.request_admission import (
 )
 from messages.telemetry import RequestEventKind
 
-Grant = Callable[[Resource, Waiter, float], Outgoing]
+Charges = dict[str, float] | None
+"""What a wait was for beside the limit: seconds of `circuit`, `cooldown`, `budget`; None: of none."""
+
+Grant = Callable[[Resource, Waiter, Charges, float], Outgoing]
 """Makes the lease of an attempt that may leave now, and the message that brings it."""
 
 
@@ -55,7 +58,7 @@ class WaitingRoom:
         if not route.pool.waiting:
             resource = route.choose(item, now)
             if resource is not None:
-                return [self._grant(resource, waiter, now)]
+                return [self._grant(resource, waiter, None, now)]
         if item.queue_wait_timeout is not None and item.queue_wait_timeout <= 0.0:
             return [self._turned_away(route, waiter, now)]
         self.let_wait(route, waiter)
@@ -67,6 +70,7 @@ class WaitingRoom:
     def let_wait(self, route: Route, waiter: Waiter) -> None:
         """Let an attempt wait for its turn."""
         attempt = waiter.message.item.event_context.request_attempt_id
+        waiter.closed_before = tuple(each.closed_seconds(waiter.asked_at) for each in route.resources)
         route.add(waiter)
         self._waiting[attempt] = (route, waiter)
         if waiter.deadline is not None:
@@ -81,7 +85,7 @@ class WaitingRoom:
         while pool.waiting and (found := pool.next_waiter(now)) is not None:
             route, resource, waiter = found
             del self._waiting[waiter.message.item.event_context.request_attempt_id]
-            outgoing.append(self._grant(resource, waiter, now))
+            outgoing.append(self._grant(resource, waiter, _charged(route, resource, waiter, now), now))
             self._note_drained(route, waiter, now)
         return outgoing
 
@@ -139,7 +143,10 @@ class WaitingRoom:
         route, waiter = self._waiting.pop(attempt)
         item = waiter.message.item
         route.remove(waiter)
-        self._facts.add(kind, item.event_context, item.resource.name, now, outcome=reason)
+        charged = _charged(route, route.resources[0], waiter, now)
+        self._facts.add(
+            kind, item.event_context, item.resource.name, now, outcome=reason, diagnostics=charged
+        )
         self._note_drained(route, waiter, now)
         return self._denied(waiter.message, reason, now, f"waited {now - waiter.asked_at:.3f} s")
 
@@ -162,6 +169,11 @@ class WaitingRoom:
         if not len(route.waiters):
             item = waiter.message.item
             self._facts.add("request_queue_drained", item.event_context, item.resource.name, now)
+
+
+def _charged(route: Route, resource: Resource, waiter: Waiter, now: float) -> Charges:
+    before = waiter.closed_before[route.resources.index(resource)]
+    return resource.closed_seconds(now).since(before, now - waiter.asked_at)
 
 
 def _obstacle(route: Route, resource: Resource, now: float) -> tuple[RequestDenialReason, float | None]:
