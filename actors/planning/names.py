@@ -76,9 +76,10 @@ def _server_problems(path: str, model: ModelConfig, providers: Mapping[str, obje
         if name not in providers:
             known = possible(name, providers) or "describe it under `providers`"
             yield Problem(place, f"there is no provider {name!r}", known, ("providers.*",))
-        elif place != one and name in seen:
+        elif name in seen:
             yield Problem(place, f"names {name!r} again", "name each provider once", (several,))
-        seen.add(name)
+        if place != one:
+            seen.add(name)
 
 
 def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]:
