@@ -11,8 +11,6 @@ import msgspec
 import pytest
 
 from actors.cli.live import SHOWN_EVERY
-from actors.cli.schema import schema_document
-from messages.job import ModelConfig, ScriptStep
 
 WAITS = """
 name = "waits"
@@ -310,28 +308,3 @@ def test_version(leasehold):
 
 def test_schema_is_one_json_document(leasehold):
     assert msgspec.json.decode(leasehold("schema").stdout)["$ref"] == "#/$defs/Job"
-
-
-def test_the_schema_says_all_that_a_job_file_may_say_of_providers_and_models():
-    parts = schema_document()["$defs"]
-
-    kinds = parts["Job"]["properties"]["providers"]["additionalProperties"]
-    assert kinds["discriminator"]["mapping"] == {
-        "simulated": "#/$defs/SimulatedProvider",
-        "openai": "#/$defs/OpenAIProvider",
-        "python": "#/$defs/PythonProvider",
-    }
-    assert parts["SimulatedProvider"]["properties"]["script"]["items"] == {"$ref": "#/$defs/ScriptStep"}
-    assert set(parts["ScriptStep"]["properties"]) == set(ScriptStep.__struct_fields__)
-    assert parts["PythonProvider"]["properties"]["client"]["type"] == "string"
-    assert parts["Processor"]["properties"]["function"]["type"] == "string"
-    assert set(parts["ModelConfig"]["properties"]) == set(ModelConfig.__struct_fields__)
-    assert set(parts["RequestAdmissionTuning"]["properties"]["algorithm"]["enum"]) == {
-        "aimd",
-        "fixed",
-        "gradient",
-    }
-    assert set(parts["Job"]["properties"]["on_provider_exhausted"]["enum"]) == {"wait", "stop"}
-    for name in ("ScriptStep", "OpenAIProvider", "ModelConfig", "RequestAdmissionTuning"):
-        assert parts[name]["additionalProperties"] is False
-        assert parts[name]["description"]

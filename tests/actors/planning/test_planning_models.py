@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -281,9 +280,10 @@ def test_a_function_that_takes_the_jobs_models_may_call_any_of_them_in_any_way()
 
 
 @given(st.integers(1, 10_000))
-def test_t5_few_admitted_tasks_of_a_model_can_be_waiters(capacity):
+def test_a_model_is_held_by_a_quarter_more_tasks_than_it_takes_calls_and_by_one_at_least(capacity):
     slots = task_slots(capacity)
-    assert slots == max(capacity + 1, math.ceil(1.25 * capacity))
+    assert slots > capacity
+    assert slots - 1 < max(1.25 * capacity, capacity + 1) <= slots
 
 
 def test_how_many_tasks_hold_a_model_is_not_the_groups_limit():
