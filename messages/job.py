@@ -367,8 +367,8 @@ class Limits(Config, frozen=True):
     row_group_admission: `fixed` fills that number at once; `adaptive` starts with one row group and takes
     in another only while models idle.
     adaptive_row_guard: rows in memory at once under adaptive admission; default, no bound of its own.
-    llm_wait: tasks of model columns at once; default, twice the sum of the models' caps. Tasks of one
-    endpoint at once are `request:<provider>/<model>`, `group_limit_factor` times its cap.
+    llm_wait: tasks of model columns at once; default, the sum of `request:<provider>/<model>`, the tasks of
+    each model at once: a quarter more than it takes calls, so that few of them wait for a lease.
     local: tasks of local columns at once.
     threads: plain (not `async`) user functions at once; each has a thread.
     resources: named resources of your own, such as `gpu = 2`.
