@@ -53,7 +53,8 @@ def make_client(
     """Return a new client for a provider.
 
     name: what the job calls it. seed: the job's. elapsed: seconds since the job's start, 0 before.
-    connections: how many attempts may be under way at once. base_dir: where `module:Class` is looked for first.
+    connections: how many attempts may be under way at once. base_dir: where `module:Class` is looked for
+    first.
 
     Raises:
         ProviderUnusableError: there can be none as the configuration, or its surroundings, are.
