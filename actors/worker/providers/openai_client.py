@@ -44,7 +44,8 @@ class OpenAIClient:
     `connections` is how many there may be at once: as many as attempts, so that none waits for another's.
     Parameters go into the request's body as they are, those of a table `extra_body` too; what makes the call
     itself (model, messages, input, prompt, stream) is not theirs to say. `seed = false` leaves the seed out,
-    for servers that refuse it.
+    for servers that refuse it; `response_format = { type = "json_object" }` is for those that know no other
+    way to ask for JSON.
     """
 
     reports_sending = True
@@ -75,7 +76,7 @@ class OpenAIClient:
         if body["seed"] is False:
             del body["seed"]
         if request.output_schema is not None:
-            body["response_format"] = response_format(request.output_schema)
+            body["response_format"] = response_format(request.output_schema, body.get("response_format"))
         turns = [{"role": each.role, "content": each.content} for each in request.messages]
         body |= {"model": request.model, "messages": turns, "stream": False}
         found = await self._asked(self._post("/chat/completions", body), Completion)

@@ -70,12 +70,18 @@ class Models(msgspec.Struct, frozen=True):
     data: list[_Model]
 
 
-def response_format(schema: dict[str, Any]) -> dict[str, Any]:
+def response_format(schema: dict[str, Any], wanted: Any = None) -> dict[str, Any]:
     """Return how a chat call asks for JSON of this JSON Schema.
 
     It asks for strictness where the schema allows for it: servers refuse a strict schema with an object that
-    has optional properties or may have further ones.
+    has optional properties or may have further ones. `wanted` is what the model's parameters say, for servers
+    that know no `json_schema`: the type `json_object` is given the schema beside it, `text` asks for nothing.
     """
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind == "text":
+        return dict(wanted)
+    if kind == "json_object":
+        return {**wanted, "schema": schema}
     described = {"name": "reply", "schema": schema, "strict": _is_strict(schema)}
     return {"type": "json_schema", "json_schema": described}
 

@@ -107,11 +107,26 @@ CLOSED = {
     ],
 )
 def test_a_schema_is_asked_for_as_strictly_as_it_allows(schema, strict):
-    body = sent(output_schema=schema, parameters={"response_format": {"type": "text"}})
+    body = sent(output_schema=schema)
     assert body["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "reply", "schema": schema, "strict": strict},
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"type": "json_object"}, {"type": "json_object", "schema": CLOSED}),
+        ({"type": "text"}, {"type": "text"}),
+        (
+            {"type": "json_schema"},
+            {"type": "json_schema", "json_schema": {"name": "reply", "schema": CLOSED, "strict": True}},
+        ),
+    ],
+)
+def test_a_server_that_knows_another_way_can_be_asked_in_it(wanted, expected):
+    assert sent(output_schema=CLOSED, parameters={"response_format": wanted})["response_format"] == expected
 
 
 def test_an_answer_to_a_schema_is_json():
