@@ -59,11 +59,13 @@ def base_url():
         else:
             pytest.fail("the server did not start:\n" + "".join(last))
         # It goes on writing, and must not wait for a reader.
-        threading.Thread(target=last.extend, args=(server.stderr,), daemon=True).start()
+        reader = threading.Thread(target=last.extend, args=(server.stderr,))
+        reader.start()
         try:
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             server.terminate()
+            reader.join()
 
 
 def talk(base_url, call):
