@@ -47,7 +47,7 @@ def make_client(
     name: str = "",
     seed: int = 0,
     elapsed: Callable[[], float] = lambda: 0.0,
-    connections: int = 1,
+    connections: int = 100,
     base_dir: str = "",
 ) -> ProviderClient:
     """Return a new client for a provider.

@@ -55,7 +55,10 @@ def the_problem(config, **settings):
 
 
 def test_nothing_of_the_extra_is_imported_before_a_job_needs_it():
-    told = "import sys, actors, actors.cli.app; print({'openai', 'httpx2', 'httpx'} & set(sys.modules))"
+    told = (
+        "import sys, actors, actors.cli.app, actors.harness.misbehaving_server; "
+        "print({'openai', 'httpx2', 'httpx', 'pytest'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
