@@ -171,8 +171,9 @@ class RequestAdmissionTuning(Config, frozen=True):
 
     algorithm: `aimd` grows by steps and is cut by rate limits; `gradient` follows the latency per output
     token, for servers that queue instead of refusing; `fixed` stays where it is.
-    initial: calls in flight at the start; default, as many as are allowed. maximum: a bound below
-    `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to `initial` over this.
+    initial: calls in flight at the start; default, as many as are allowed, and 4 for `gradient`.
+    maximum: a bound below `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to
+    `initial` over this.
     cooldown_seconds: the pause after a rate limit that says nothing itself. multiplicative_decrease_factor,
     additive_increase_step, successes_until_increase: the cut and the growth of `aimd` (rules A4, A5).
     circuit_after_seconds: so long at the least limit with rate limits and no success opens the circuit (A9).

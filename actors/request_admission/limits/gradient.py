@@ -30,7 +30,7 @@ from messages.request_admission import RequestLease, RequestOutcome
 TOLERANCE = 1.35
 """How many times the unloaded latency a round may cost before the limit is cut."""
 
-DRAIN = 0.9
+DRAIN = 0.95
 """The part of the estimated knee that a cut goes to, so that the queue drains."""
 
 SHARPEST_CUT = 0.5
@@ -39,10 +39,13 @@ SHARPEST_CUT = 0.5
 CAREFUL, BOLD = 0.1, 0.5
 """The part by which a round lets it grow: where it has been cut before, and where it never was."""
 
+FIRST = 4
+"""Where it starts unless it is told: it has to see calls that do not queue before it sees queues."""
+
 PROBE_EVERY = 32
 """Rounds between measurements of the unloaded latency at half the limit."""
 
-FALLEN = 0.8
+FALLEN = 0.75
 """Latency at a lower limit below so many times that before: there was a queue."""
 
 
@@ -80,34 +83,34 @@ class GradientLimit(AdaptiveLimit):
         self._round.add(cost, acquired_at=lease.acquired_at, used=used)
         if not self._round.is_complete(limit=self._current):
             return ()
-        latency, was_used = self._round.latency, self._round.was_used and used
-        told = self._end_probe(latency, now) if self._resume is not None else self._judge(latency, was_used, now)
+        latency = self._round.latency
+        told = self._judge(latency, now) if self._resume is None else self._end_probe(latency, now)
         self._last = latency
         self._round.begin(now=now)
         return told
 
-    def _judge(self, latency: float, was_used: bool, now: float) -> tuple[LimitTransition, ...]:
-        """Grow, or be cut, or go down to probe first."""
-        self._learn(latency)
+    def _judge(self, latency: float, now: float) -> tuple[LimitTransition, ...]:
+        """Grow or be cut, or first go down to probe; by what was known before this round."""
         baseline = self._baseline.latency
         queued = latency > TOLERANCE * baseline
-        limit = self._below_knee(baseline / latency) if queued else self._above(was_used)
+        limit = self._below_knee(baseline / latency) if queued else self._above()
+        self._learn(latency)
         self._until_probe -= 1
-        if self._until_probe <= 0 and was_used and self._current > 1:
+        if self._until_probe <= 0 and self._may_probe:
             self._resume = limit
-            return self._go_to(max(1, self._current // 2), "baseline_probe", now)
+            return self._go_to(self._current // 2, "baseline_probe", now)
         if queued:
             self._ramp = None
             self._cuts, self._knee = self._cuts + 1, self._current
-            return self._go_to(limit, "latency", now)
-        self._cuts = 0
+        else:
+            self._cuts = 0
         return self._go_to(limit, "latency", now)
 
     def _learn(self, latency: float) -> None:
-        """Count a round. At the limit 1, or where the second cut in a row did not help, no queue is ours."""
+        """Count a round. At the limit 1, or where two cuts in a row did not help, no queue is ours."""
         if self._current == 1 or (self._cuts >= 2 and latency >= FALLEN * self._last):
-            self._baseline.measured(latency)
-            self._cuts = 0
+            self._baseline.restart(latency)
+            self._knee = None
         else:
             self._baseline.add(latency)
 
@@ -116,9 +119,14 @@ class GradientLimit(AdaptiveLimit):
         cut = round(self._current * max(SHARPEST_CUT, gradient * DRAIN))
         return max(1, min(cut, self._current - 1))
 
-    def _above(self, was_used: bool) -> int:
+    @property
+    def _may_probe(self) -> bool:
+        """Whether half the limit would show something."""
+        return self._round.was_used and self._ramp is None and self._current > 1
+
+    def _above(self) -> int:
         """Return the limit after a round without a queue."""
-        if not was_used or self._ramp is not None:
+        if not self._round.was_used or self._ramp is not None:
             return self._current
         known = self._knee is not None and self._current <= self._knee
         return self._current + ceil(self._current * (CAREFUL if known else BOLD))

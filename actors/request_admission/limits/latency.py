@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from statistics import median
 
-ROUND = 12
+ROUND = 16
 """Calls that a round has at least: the median of fewer says little when latency varies by itself."""
 
 WINDOW = 32
@@ -14,7 +15,7 @@ WINDOW = 32
 PERCENTILE = 0.2
 """A limit that goes up to the knee and is cut below it spends about so large a part of its time unqueued."""
 
-MOVED = 1.3
+MOVED = 1.25
 """A measurement of the unloaded latency so many times above or below the window's makes that void."""
 
 
@@ -63,6 +64,11 @@ class LatencyBaseline:
         """Count one more round."""
         self._rounds.append(latency)
 
+    def restart(self, latency: float) -> None:
+        """Forget everything but this: it is another server than it was, and no queue is in this."""
+        self._rounds.clear()
+        self._rounds.append(latency)
+
     def measured(self, latency: float) -> None:
         """Take a measurement that no queue is in: keep only the rounds that it bears out."""
         kept = [each for each in self._rounds if latency / MOVED <= each <= latency * MOVED]
@@ -71,10 +77,8 @@ class LatencyBaseline:
 
     @property
     def latency(self) -> float:
-        """Seconds per output token; of a window without rounds there is none.
-
-        Raises:
-            IndexError: no round has been counted.
-        """
+        """Seconds per output token; infinite while nothing is known, so that nothing is above it."""
+        if not self._rounds:
+            return inf
         ordered = sorted(self._rounds)
         return ordered[int((len(ordered) - 1) * PERCENTILE)]
