@@ -24,6 +24,7 @@ class AimdLimit(AdaptiveLimit):
         )
         self._step = tuning.additive_increase_step
         self._enough = tuning.successes_until_increase
+        self._hold_seconds = tuning.ceiling_hold_seconds
         self._successes = 0
 
     def _succeeded(
@@ -33,10 +34,18 @@ class AimdLimit(AdaptiveLimit):
         if not used or self._ramp is not None or self._current == self._effective_max:
             return ()
         self._successes += 1
-        if self._successes < self._enough:
+        if self._successes < self._enough or self._holds(now):
             return ()
         self._successes = 0
         return self._go_to(self._current + self._step, "successes", now)
+
+    def _holds(self, now: float) -> bool:
+        """Whether the next step is put off: it goes to what was too much a short time ago.
+
+        From 1 there is always a step: the last cut there was may have been made for want of any capacity.
+        """
+        reaches = self._current > 1 and self._cut.is_ceiling_within(self._current, self._step)
+        return reaches and now < self._cut.made_at + self._hold_seconds
 
     def _forget(self) -> None:
         self._successes = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, inf
 
 from actors.request_admission.limits.base import LimitTransition
 from messages.request_admission import RequestLease
@@ -18,7 +18,7 @@ class RateLimitCut:
 
     def __init__(self, *, factor: float) -> None:
         self._factor = factor
-        self._made_at: float | None = None
+        self._made_at = -inf
         self._ceiling: int | None = None
 
     @property
@@ -26,10 +26,18 @@ class RateLimitCut:
         """The limit at which the last cut was made; None before the first, and when fully recovered."""
         return self._ceiling
 
+    @property
+    def made_at(self) -> float:
+        """When the last cut was made; long ago where there was none."""
+        return self._made_at
+
+    def is_ceiling_within(self, limit: int, step: int) -> bool:
+        """Whether `step` more than `limit` crosses the ceiling."""
+        return self._ceiling is not None and limit < self._ceiling <= limit + step
+
     def is_due(self, lease: RequestLease, *, current: int) -> bool:
         """Whether the refusal of this lease is of an overload that the limit has not been cut for yet."""
-        of_the_last = self._made_at is not None and lease.acquired_at <= self._made_at
-        return not (of_the_last and lease.current_limit > current)
+        return lease.acquired_at > self._made_at or lease.current_limit <= current
 
     def make(self, *, current: int, now: float) -> int:
         """Return the limit after a cut. At 1 there is nothing to cut, and nothing to remember."""
@@ -48,7 +56,7 @@ class RateLimitCut:
         if self._ceiling is None:
             return ()
         told: tuple[LimitTransition, ...] = ()
-        if before < self._ceiling <= after:
+        if self.is_ceiling_within(before, after - before):
             told = (LimitTransition("request_soft_ceiling_recovered", before, after, reason),)
         if after >= effective_max:
             self._ceiling = None
