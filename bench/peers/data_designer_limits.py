@@ -9,6 +9,8 @@ cooldown that it names is over. In a run its waiters look every 50 ms; here nobo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 
 from data_designer.engine.models.request_admission import controller as peer
@@ -21,8 +23,10 @@ from data_designer.engine.models.request_admission.resources import (
     RequestResourceKey,
 )
 
-from bench.results import BenchError
+from bench.results import BenchError, Run
 from bench.virtual.controllers import Grant, Line
+from bench.virtual.moving import CLIENTS, REFUSING, playing
+from bench.virtual.server import VirtualServer
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import RequestOutcome
 
@@ -87,3 +91,19 @@ class PeerController(Line):
             self.in_flight += 1
             grants.append(Grant(self.waiting.popleft(), decision))
         return grants
+
+
+def run_moving(tasks: int, *, tuning: RequestAdmissionTuning) -> Run:
+    """Play the scripts of servers that refuse under the peer's controller."""
+    return _playing(tuning)(tasks)
+
+
+@cache
+def _playing(tuning: RequestAdmissionTuning) -> Callable[[int], Run]:
+    """Return the run of these settings: one for all iterations, because it counts their seeds."""
+
+    def make(server: VirtualServer, until: float) -> PeerController:
+        del server, until
+        return PeerController(tuning, static_cap=CLIENTS)
+
+    return playing(REFUSING, make)

@@ -80,5 +80,3 @@ class CoreController:
             elif isinstance(message, RequestLeaseDenied):
                 raise BenchError(f"request admission denied an attempt that waits: {message.denied.reason}")
         return grants
-
-
