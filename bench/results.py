@@ -65,7 +65,8 @@ class Figure(msgspec.Struct, frozen=True):
 
     ratio: cost of `side` over cost of `against`. difference: milliseconds of `side` above `against`.
     cost: microseconds per task of `side`. measured: what `side` tells as `measure`, in `measured_in`.
-    measured ratio: that of `side` over that of `against`; where there is none of it, not a number. Without a bar it stands for information.
+    measured ratio: that of `side` over that of `against`; not a number where there is none of it.
+    Without a bar it stands for information.
     """
 
     label: str

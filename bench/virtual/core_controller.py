@@ -27,7 +27,7 @@ _GROUP = RequestGroupSpec("virtual")
 
 
 class CoreController:
-    """What an actor's shell does for `RequestAdmissionCore`: hands it messages and lets its deadlines come."""
+    """The shell of `RequestAdmissionCore`: hands it messages, and lets its deadlines come."""
 
     def __init__(self, tuning: RequestAdmissionTuning, *, static_cap: int) -> None:
         self._core = RequestAdmissionCore()
