@@ -251,6 +251,28 @@ def test_a5_growth_that_follows_no_cut_recovers_nothing():
     assert set(driver.kinds) == {INCREASED}
 
 
+def test_a5_a_ceiling_may_be_held_off_for_some_seconds_after_the_cut():
+    driver = Driver(a_limit(cap=9, successes_until_increase=2, ceiling_hold_seconds=10.0))
+    driver.refuse()
+    cut_at = driver.now
+    driver.told.clear()
+    driver.succeed(100)
+    assert [transition.after for transition in driver.told] == [7, 8], "one below what was refused"
+    driver.now = cut_at + 9.9
+    driver.succeed(1)
+    assert driver.limit.current == 8
+    driver.now = cut_at + 10.0
+    driver.succeed(1)
+    assert driver.limit.current == 9
+
+
+def test_a5_at_the_minimum_no_ceiling_is_held_off():
+    driver = Driver(a_limit(cap=2, successes_until_increase=2, ceiling_hold_seconds=1000.0))
+    driver.refuse()
+    driver.succeed(2)
+    assert driver.limit.current == 2
+
+
 def test_a6_what_is_not_pressure_changes_nothing():
     driver = Driver(a_limit(initial=4, successes_until_increase=2))
     driver.succeed(1)
