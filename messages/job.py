@@ -171,10 +171,13 @@ class RequestAdmissionTuning(Config, frozen=True):
 
     algorithm: `aimd` grows by steps and is cut by rate limits; `gradient` follows the latency per output
     token, for servers that queue instead of refusing; `fixed` stays where it is.
-    initial: calls in flight at the start; default, as many as are allowed. maximum: a bound below
-    `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to `initial` over this.
+    initial: calls in flight at the start; default, as many as are allowed, and 4 for `gradient`.
+    maximum: a bound below `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to
+    `initial` over this.
     cooldown_seconds: the pause after a rate limit that says nothing itself. multiplicative_decrease_factor,
     additive_increase_step, successes_until_increase: the cut and the growth of `aimd` (rules A4, A5).
+    ceiling_hold_seconds: so long after a cut the step is put off that goes back to the limit that was cut;
+    until then `aimd` stays at what the provider is known to take.
     circuit_after_seconds: so long at the least limit with rate limits and no success opens the circuit (A9).
     circuit_probe_seconds: the first pause between probes then; each is twice the last, up to
     circuit_max_probe_seconds.
@@ -188,6 +191,7 @@ class RequestAdmissionTuning(Config, frozen=True):
     multiplicative_decrease_factor: float = 0.75
     additive_increase_step: int = 1
     successes_until_increase: int = 25
+    ceiling_hold_seconds: float = 0.0
     circuit_after_seconds: float = 60.0
     circuit_probe_seconds: float = 5.0
     circuit_max_probe_seconds: float = 60.0
