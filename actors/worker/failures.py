@@ -20,8 +20,16 @@ class RequestFailedError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ModelCallRefusedError(Exception):
+    """A model call was made where or when none can be: no attempt is made for it."""
+
+
 def outcome_of(error: BaseException) -> TaskOutcome:
-    """Return the outcome of a task whose generator raised `error`."""
+    """Return the outcome of a task whose generator raised `error`.
+
+    A group of nothing but failures that keep a kind of their own, as task groups make one, is its first.
+    """
+    error = _first_of_a_kind(error)
     causes = tuple(describe(cause) for cause in _chain(error))
     if isinstance(error, RequestFailedError):
         found = TaskError(error.kind, str(error), causes, error.retry_after_seconds)
@@ -45,6 +53,22 @@ def describe(error: BaseException) -> str:
         text = "(its text cannot be made)"
     found = f"{type(error).__name__}: {text}"[:_TEXT_LIMIT] if text else type(error).__name__
     return found if found.isascii() else found.encode(errors="backslashreplace").decode()[:_TEXT_LIMIT]
+
+
+def _first_of_a_kind(error: BaseException) -> BaseException:
+    """Return the first failure of a group of model calls' failures, and any other error as it is."""
+    first: BaseException | None = None
+    pending = [error]
+    while pending:
+        found = pending.pop()
+        # By its very type: a user's own group may do anything when it is asked for what it holds.
+        if type(found) is ExceptionGroup or type(found) is BaseExceptionGroup:
+            pending += reversed(found.exceptions)
+        elif isinstance(found, RequestFailedError | GeneratorError):
+            first = found if first is None else first
+        else:
+            return error
+    return error if first is None else first
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 from actors.generators import Turn
 from actors.planning import RequestResourceResolver
 from actors.worker.executor import ModelRequestExecutor
-from actors.worker.providers.base import ChatMessage, ChatRequest, EmbeddingRequest, ProviderClient
+from actors.worker.failures import ModelCallRefusedError
+from actors.worker.providers.base import (
+    ChatMessage,
+    ChatRequest,
+    EmbeddingRequest,
+    ImageRequest,
+    ProviderClient,
+)
 from actors.worker.providers.registry import make_client
 from messages.job import Job
 from messages.tasks import RequestResourceKey, RuntimeCorrelation
@@ -22,6 +29,7 @@ class _Binding(NamedTuple):
     model: str
     chat: RequestResourceKey
     embedding: RequestResourceKey
+    image: RequestResourceKey
     timeout_seconds: float
     queue_timeout_seconds: float | None
 
@@ -41,6 +49,7 @@ class JobModels:
                 model.model,
                 resolver.resolve(alias, "chat"),
                 resolver.resolve(alias, "embedding"),
+                resolver.resolve(alias, "image"),
                 model.timeout_seconds,
                 model.queue_timeout_seconds,
             )
@@ -60,7 +69,7 @@ class JobModels:
 class TaskModelCalls:
     """`ModelCalls` for one task execution. `answered` counts the calls that brought a reply."""
 
-    __slots__ = ("_bindings", "_correlation", "_executor", "answered")
+    __slots__ = ("_bindings", "_correlation", "_ended", "_executor", "answered")
 
     def __init__(
         self,
@@ -71,7 +80,17 @@ class TaskModelCalls:
         self._bindings = bindings
         self._executor = executor
         self._correlation = correlation
+        self._ended = False
         self.answered = 0
+
+    def end(self) -> None:
+        """The task is over: refuse every call from now on."""
+        self._ended = True
+
+    def _binding(self, alias: str) -> _Binding:
+        if self._ended:
+            raise ModelCallRefusedError("the task that this model call belongs to has ended")
+        return self._bindings[alias]
 
     async def chat(
         self,
@@ -83,7 +102,7 @@ class TaskModelCalls:
         parameters: dict[str, Any] | None = None,
     ) -> str:
         """Return the model's reply to the last of `messages`."""
-        binding = self._bindings[model]
+        binding = self._binding(model)
         request = ChatRequest(
             model=binding.model,
             messages=tuple(ChatMessage(role, content) for role, content in messages),
@@ -111,7 +130,7 @@ class TaskModelCalls:
         parameters: dict[str, Any] | None = None,
     ) -> list[float]:
         """Return the model's embedding of `input`."""
-        binding = self._bindings[model]
+        binding = self._binding(model)
         request = EmbeddingRequest(model=binding.model, text=input, seed=seed, parameters=parameters or {})
         reply = await self._executor.execute_attempt(
             lambda: binding.client.embed(request),
@@ -123,3 +142,25 @@ class TaskModelCalls:
         )
         self.answered += 1
         return reply.vector
+
+    async def image(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        seed: int,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return the model's picture of `prompt`: in base64, or where it can be fetched."""
+        binding = self._binding(model)
+        request = ImageRequest(model=binding.model, prompt=prompt, seed=seed, parameters=parameters or {})
+        reply = await self._executor.execute_attempt(
+            lambda: binding.client.image(request),
+            alias=binding.alias,
+            resource=binding.image,
+            correlation=self._correlation,
+            timeout_seconds=binding.timeout_seconds,
+            queue_timeout_seconds=binding.queue_timeout_seconds,
+        )
+        self.answered += 1
+        return reply.base64 or reply.url or ""
