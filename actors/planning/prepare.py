@@ -199,6 +199,13 @@ class _Preparation:
         resources = dict.fromkeys(
             each.request_resource for each in scheduling.values() if each.request_resource is not None
         )
+        if any(generator.takes_models for generator in generators.values()):
+            aliases |= dict.fromkeys(job.models)
+            resources |= dict.fromkeys(
+                self._requests.resolve(alias, domain)
+                for alias in job.models
+                for domain in ("chat", "embedding", "image")
+            )
         return JobPlan(
             run_id=self._run_id,
             job_name=job.name,
