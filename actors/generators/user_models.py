@@ -30,14 +30,14 @@ class UserModels:
     whichever of several calls is made first, each carries the same.
     """
 
-    __slots__ = ("_calling", "_named")
+    _named: tuple[str, ...] = ()  # what `__getattr__` finds in a copy that is not complete
 
     def __init__(self, aliases: tuple[str, ...], calls: ModelCalls, *, seed: int, deliver: Deliver) -> None:
         self._named = aliases
         self._calling = _Calling(calls, seed, deliver)
 
     def __getattr__(self, alias: str) -> UserModel:
-        if alias in UserModels.__slots__ or alias not in self._named:  # the first: not yet there, in a copy
+        if alias not in self._named:
             raise AttributeError(self._missing(alias))
         return UserModel(alias, self._calling)
 
