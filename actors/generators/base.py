@@ -67,6 +67,12 @@ class ModelCalls(Protocol):
         """Return the model's embedding of `input`."""
         ...
 
+    async def image(
+        self, *, model: str, prompt: str, seed: int, parameters: dict[str, Any] | None = None
+    ) -> str:
+        """Return the model's image for `prompt`: in base64, or the address where it can be fetched."""
+        ...
+
 
 class Generator:
     """One compiled column, or one function that fills several.

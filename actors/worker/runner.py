@@ -21,19 +21,23 @@ from actors.worker.core import RunnerStatus
 from actors.worker.coroutines import CoroutineRunners, Stepping
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import outcome_of, timed_out
-from actors.worker.model_calls import JobModels
+from actors.worker.job_clock import JobClock
+from actors.worker.model_calls import JobModels, TaskModelCalls
+from actors.worker.probing import Health
 from actors.worker.threads import ThreadPool
 from messages._base import Outgoing
 from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
 from messages.scheduler import ModelUsage
 from messages.tasks import TaskOutcome
-from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, TaskStart
+from messages.worker import JobPrepared, JobUnpreparable, ModelsProbed, PrepareJob, ProbeModels, TaskStart
 
 _INLINE_TURN = 64
 """Inline tasks run before the loop turns: model calls in flight must not wait for all of them."""
 
 _CANCEL_GRACE_SECONDS = 5.0
 """How long a cancelled coroutine may take to end before its token is returned without it."""
+
+_NOT_PROBED = "the health of the models is not known: the check was cut short"
 
 Finished = Callable[[int, TaskOutcome], None]
 Warn = Callable[..., object]
@@ -61,9 +65,12 @@ class TaskRunner:
         self._warn = warn
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
+        self._job_clock = JobClock(loop.time)
+        self._probing: asyncio.Task[Health] | None = None
         self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
         self._running: dict[int, asyncio.Task[Any]] = {}
+        self._calls: dict[int, TaskModelCalls] = {}
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, asyncio.TimerHandle | None] = {}
         self._pool: ThreadPool | None = None
@@ -84,15 +91,34 @@ class TaskRunner:
         if isinstance(prepared, Unpreparable):
             return JobUnpreparable(message.run_id, prepared.problems)
         self._generators = prepared.generators
-        self._models = JobModels(message.job, self._executor)
         if self._run_id != message.run_id:  # the same run again: its worker was lost
             self._executor.reset_usage()
+            self._job_clock = JobClock(self._loop.time)
         self._run_id = message.run_id
+        self._models = JobModels(message.job, self._executor, self._job_clock)
         self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 
+    def probe(self, message: ProbeModels) -> None:
+        """Ask after the health of the job's models. It is answered in any case, also when it is cut short."""
+        if self._models is None:
+            self._answer_probe(message, Health(warnings=(_NOT_PROBED,)))
+            return
+        self._probing = self._loop.create_task(self._models.health())
+        self._probing.add_done_callback(partial(self._probed, message))
+
+    def _probed(self, message: ProbeModels, check: asyncio.Task[Health]) -> None:
+        cut_short = check.cancelled() or check.exception() is not None
+        self._answer_probe(message, Health(warnings=(_NOT_PROBED,)) if cut_short else check.result())
+
+    def _answer_probe(self, message: ProbeModels, health: Health) -> None:
+        answer = ModelsProbed(message.run_id, health.problems, health.warnings)
+        self._executor.tell(Outgoing(message.reply_to, answer))
+
     def start(self, starts: list[TaskStart]) -> list[int]:
         """Run these tasks, each in its generator's mode; return the leases of those that cannot be."""
+        if self._models is not None:
+            self._models.job_started()
         unstarted: list[int] = []
         had_inline = bool(self._inline)
         for start in starts:
@@ -118,6 +144,8 @@ class TaskRunner:
         # The youngest first: a thread that is given up makes room for what still waits behind it.
         for lease_id, timer in reversed(list(self._on_threads.items())):
             self._give_up_thread(lease_id, timer, cancelled)
+        if self._probing is not None:
+            self._probing.cancel()
         self._cancelled.update(self._running)
         for task in self._running.values():
             task.cancel()
@@ -128,12 +156,15 @@ class TaskRunner:
     def return_overdue(self) -> None:
         """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
         for lease_id in self._cancelled:
+            self._calls[lease_id].end()
             self._finished(lease_id, TaskOutcome("cancelled"))
         self._attend()
 
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
         """Forget the job."""
         self._generators = {}
+        if self._probing is not None:
+            self._probing.cancel()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
             self._models = None
@@ -143,7 +174,8 @@ class TaskRunner:
         return self._executor.usage()
 
     async def closed(self) -> None:
-        """Return when the provider clients of the last job are closed."""
+        """Return when the provider clients of the last job are closed; calls left behind are cancelled."""
+        self._executor.cancel_calls()
         if self._closing is not None:
             await self._closing
 
@@ -158,6 +190,7 @@ class TaskRunner:
     def take_over(self, lost: TaskRunner) -> None:
         """Take the place of a runner that was lost. What it ran is left to itself, and of no account."""
         self._run_id = lost._run_id
+        self._job_clock = lost._job_clock
         self._executor.take_over(lost._executor)
         lost._abandon()
 
@@ -166,6 +199,10 @@ class TaskRunner:
         self._runners.take_waiting()
         for task in self._running.values():
             task.cancel()
+        for calls in self._calls.values():
+            calls.end()
+        if self._probing is not None:
+            self._probing.cancel()
         if self._pool is not None:
             for lease_id in self._on_threads:
                 self._pool.abandon(lease_id)
@@ -215,7 +252,7 @@ class TaskRunner:
         lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
         assert self._models is not None
         self._running[lease_id] = task
-        calls = self._models.calls_of(start.lease.correlation)
+        calls = self._calls[lease_id] = self._models.calls_of(start.lease.correlation)
         try:
             work = generator.run_async(start, calls)
             if generator.timeout_seconds is None:
@@ -227,13 +264,15 @@ class TaskRunner:
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
         if calls.answered and outcome.kind == "success":
             outcome = msgspec.structs.replace(outcome, calls=calls.answered)
-        del self._running[lease_id]
+        calls.end()
+        del self._calls[lease_id], self._running[lease_id]
         self._cancelled.discard(lease_id)
         self._finished(lease_id, outcome)
         self._attend()
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
         limit = asyncio.timeout(seconds)
+        self._calls[lease_id].watch(limit.expired)
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
@@ -247,6 +286,7 @@ class TaskRunner:
 
     def _overran(self, lease_id: int, seconds: float) -> None:
         """Return the token of a coroutine that did not end at its timeout: it is left to itself."""
+        self._calls[lease_id].end()
         self._finished(lease_id, timed_out(seconds))
         self._attend()
 
