@@ -69,9 +69,9 @@ class HeldCall:
                 if not stubborn:
                     raise
 
-    def connect(self):
-        """Let the request be sent; return when it is."""
-        self._loop.call_soon_threadsafe(self.connected.set_result, None)
+    def connect(self, after=0.0):
+        """Let the request be sent, after some seconds of the loop's; return when it is."""
+        self._loop.call_soon_threadsafe(self._loop.call_later, after, self.connected.set_result, None)
         assert self.was_sent.wait(timeout=5.0)
 
     def answer(self, reply=None):

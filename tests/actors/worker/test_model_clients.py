@@ -239,7 +239,7 @@ def test_a11_the_providers_time_begins_when_the_request_is_sent(worker, provide)
     client = provide(HeldClient(reports_sending=True))
     prepared(worker, timeout_seconds=0.5)
     task, _, call = begun(worker, client)
-    call.connect()
+    call.connect(after=0.1)
     (outcome,) = worker.outcomes(task)
     assert outcome.error.kind == "provider_timeout"
     assert outcome.error.message == "model writer: no reply within 0.5 s"
