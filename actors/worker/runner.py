@@ -21,20 +21,24 @@ from actors.worker.core import RunnerStatus
 from actors.worker.coroutines import CoroutineRunners, Stepping
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import outcome_of, timed_out
+from actors.worker.job_clock import JobClock
 from actors.worker.model_calls import JobModels, TaskModelCalls
+from actors.worker.probing import Health
 from actors.worker.threads import ThreadPool
 from actors.worker.user_calls import UserCalls
 from messages._base import Outgoing
 from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
 from messages.scheduler import ModelUsage
 from messages.tasks import TaskOutcome
-from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, TaskStart
+from messages.worker import JobPrepared, JobUnpreparable, ModelsProbed, PrepareJob, ProbeModels, TaskStart
 
 _INLINE_TURN = 64
 """Inline tasks run before the loop turns: model calls in flight must not wait for all of them."""
 
 _CANCEL_GRACE_SECONDS = 5.0
 """How long a cancelled coroutine, or model call, may take to end before its token is returned without it."""
+
+_NOT_PROBED = "the health of the models is not known: the check was cut short"
 
 Finished = Callable[[int, TaskOutcome], None]
 Warn = Callable[..., object]
@@ -76,12 +80,13 @@ class TaskRunner:
         self._warn = warn
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
+        self._job_clock = JobClock(loop.time)
+        self._probing: asyncio.Task[Health] | None = None
         self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
         self._running: dict[int, _Coroutine] = {}
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, _OnThread] = {}
-        self._ending: dict[int, TaskOutcome] = {}
         self._pool: ThreadPool | None = None
         self._run_id: str | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -100,15 +105,34 @@ class TaskRunner:
         if isinstance(prepared, Unpreparable):
             return JobUnpreparable(message.run_id, prepared.problems)
         self._generators = prepared.generators
-        self._models = JobModels(message.job, self._executor)
         if self._run_id != message.run_id:  # the same run again: its worker was lost
             self._executor.reset_usage()
+            self._job_clock = JobClock(self._loop.time)
         self._run_id = message.run_id
+        self._models = JobModels(message.job, self._executor, self._job_clock)
         self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 
+    def probe(self, message: ProbeModels) -> None:
+        """Ask after the health of the job's models. It is answered in any case, also when it is cut short."""
+        if self._models is None:
+            self._answer_probe(message, Health(warnings=(_NOT_PROBED,)))
+            return
+        self._probing = self._loop.create_task(self._models.health())
+        self._probing.add_done_callback(partial(self._probed, message))
+
+    def _probed(self, message: ProbeModels, check: asyncio.Task[Health]) -> None:
+        cut_short = check.cancelled() or check.exception() is not None
+        self._answer_probe(message, Health(warnings=(_NOT_PROBED,)) if cut_short else check.result())
+
+    def _answer_probe(self, message: ProbeModels, health: Health) -> None:
+        answer = ModelsProbed(message.run_id, health.problems, health.warnings)
+        self._executor.tell(Outgoing(message.reply_to, answer))
+
     def start(self, starts: list[TaskStart]) -> list[int]:
         """Run these tasks, each in its generator's mode; return the leases of those that cannot be."""
+        if self._models is not None:
+            self._models.job_started()
         unstarted: list[int] = []
         had_inline = bool(self._inline)
         for start in starts:
@@ -134,28 +158,26 @@ class TaskRunner:
         # The youngest first: a thread that is given up makes room for what still waits behind it.
         for lease_id in reversed(list(self._on_threads)):
             self._give_up_thread(lease_id, cancelled)
+        if self._probing is not None:
+            self._probing.cancel()
         self._cancelled.update(self._running)
         for running in self._running.values():
             running.task.cancel()
         if self._running:
-            self._loop.call_later(_CANCEL_GRACE_SECONDS, self._leave_overdue)
+            self._loop.call_later(_CANCEL_GRACE_SECONDS, self.return_overdue)
         self._attend()
 
-    def _leave_overdue(self) -> None:
+    def return_overdue(self) -> None:
         """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
         for lease_id in self._cancelled:
             self._end(lease_id, self._running[lease_id].calls, TaskOutcome("cancelled"))
         self._attend()
 
-    def return_overdue(self) -> None:
-        """Return every token of what was cancelled, now: the loop turns no more."""
-        self._leave_overdue()
-        for lease_id in list(self._ending):
-            self._report(lease_id)
-
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
         """Forget the job."""
         self._generators = {}
+        if self._probing is not None:
+            self._probing.cancel()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
             self._models = None
@@ -165,7 +187,8 @@ class TaskRunner:
         return self._executor.usage()
 
     async def closed(self) -> None:
-        """Return when the provider clients of the last job are closed."""
+        """Return when the provider clients of the last job are closed; calls left behind are cancelled."""
+        self._executor.cancel_calls()
         if self._closing is not None:
             await self._closing
 
@@ -180,12 +203,15 @@ class TaskRunner:
     def take_over(self, lost: TaskRunner) -> None:
         """Take the place of a runner that was lost. What it ran is left to itself, and of no account."""
         self._run_id = lost._run_id
+        self._job_clock = lost._job_clock
         self._executor.take_over(lost._executor)
         lost._abandon()
 
     def _abandon(self) -> None:
         self._inline.clear()
         self._runners.take_waiting()
+        if self._probing is not None:
+            self._probing.cancel()
         for running in self._running.values():
             running.calls.end()
             running.task.cancel()
@@ -199,7 +225,6 @@ class TaskRunner:
         if self._pool is not None:
             self._pool.close()
         self._on_threads.clear()
-        self._ending.clear()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
 
@@ -257,6 +282,7 @@ class TaskRunner:
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
         limit = asyncio.timeout(seconds)
+        self._running[lease_id].calls.watch(limit.expired)
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
@@ -322,6 +348,9 @@ class TaskRunner:
         self._attend()
 
     def _thread_timed_out(self, lease_id: int, column: str, seconds: float) -> None:
+        calls = self._on_threads[lease_id].calls
+        if calls is not None:
+            calls.watch(lambda: True)
         if self._give_up_thread(lease_id, timed_out(seconds)) and self._pool is not None:
             self._warn(
                 "thread_abandoned",
@@ -350,23 +379,12 @@ class TaskRunner:
         return UserCalls(self._loop, self._calls_of(start))
 
     def _end(self, lease_id: int, calls: TaskModelCalls | UserCalls | None, outcome: TaskOutcome) -> None:
-        """Report a task's end, once none of its model calls is under way any more."""
+        """End a task's model calls, and report its end."""
         if calls is not None:
             calls.end()
             if calls.answered and outcome.kind == "success":
                 outcome = msgspec.structs.replace(outcome, calls=calls.answered)
-        if not isinstance(calls, UserCalls) or not calls.under_way:
-            self._finished(lease_id, outcome)
-            return
-        self._ending[lease_id] = outcome
-        calls.when_idle(partial(self._report, lease_id))
-        self._loop.call_later(_CANCEL_GRACE_SECONDS, self._report, lease_id)
-
-    def _report(self, lease_id: int) -> None:
-        outcome = self._ending.pop(lease_id, None)
-        if outcome is not None:
-            self._finished(lease_id, outcome)
-            self._attend()
+        self._finished(lease_id, outcome)
 
 
 def _succeeded(found: Any) -> TaskOutcome:

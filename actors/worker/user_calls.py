@@ -38,7 +38,6 @@ class UserCalls:
         self._thread = threading.get_ident()
         self._calls = calls
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._when_idle: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._blocked: set[concurrent.futures.Future[Any]] = set()
         self._ended = False
@@ -47,11 +46,6 @@ class UserCalls:
     def answered(self) -> int:
         """How many calls brought a reply."""
         return self._calls.answered
-
-    @property
-    def under_way(self) -> int:
-        """How many calls have not come to an end."""
-        return len(self._under_way)
 
     async def chat(
         self,
@@ -109,6 +103,10 @@ class UserCalls:
             with self._lock:
                 self._blocked.discard(waiting)
 
+    def watch(self, is_overdue: Callable[[], bool]) -> None:
+        """Take the answer to whether the task's own time is up, as `TaskModelCalls.watch`."""
+        self._calls.watch(is_overdue)
+
     def end(self) -> None:
         """The task is over: refuse every call from now on, cancel those under way, release every thread."""
         with self._lock:
@@ -119,10 +117,6 @@ class UserCalls:
             waiting.cancel()
         for call in self._under_way:
             call.cancel()
-
-    def when_idle(self, notify: Callable[[], None]) -> None:
-        """Have `notify` called once no call is under way any more."""
-        self._when_idle = notify
 
     def _begun(self, call: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if threading.get_ident() == self._thread:
@@ -161,5 +155,3 @@ class UserCalls:
         self._under_way.discard(call)
         if not call.cancelled():
             call.exception()  # whoever made the call may be gone: nobody else asks for it
-        if not self._under_way and self._when_idle is not None:
-            self._when_idle()
