@@ -300,7 +300,8 @@ class PythonColumn(ColumnSettings, frozen=True, tag_field="kind", tag="python"):
 
     The function's parameters name the columns it needs; `needs` says so for a function that takes
     `**row` or whose parameters have other names. A parameter `models` gives it the job's models: it may
-    make any number of calls (`await models.writer.chat(...)`; without `await` in a plain function).
+    make any number of calls (`await models.writer.chat(...)`; without `await` in a plain function). Where a
+    column or a field of the source has that name, the parameter gets its values, as any other does.
 
     scope `cell`: called once per row with that row's values; returns the value.
     scope `batch`: called once per row group with a list per needed column; returns a list of values.
