@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from actors.worker.attempt_scope import AttemptScope
@@ -12,9 +13,11 @@ from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import RequestFailedError
 from actors.worker.model_request import ModelRequest
 from actors.worker.providers.base import ProviderClient
+from messages._base import Outgoing
 from messages.job import OpenAIProvider, Problem, ProviderConfig, PythonProvider
 from messages.request_admission import RequestGroupSpec
 from messages.tasks import RequestResourceKey
+from messages.worker import ModelsProbed, ProbeModels
 
 _PROBE_SECONDS = 10.0
 """For the lease, for the connection and for the answer: each may take so long."""
@@ -33,6 +36,41 @@ class Health(NamedTuple):
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+_NOT_KNOWN = Health(warnings=("the health of the models is not known: the check was cut short",))
+
+
+class Probes:
+    """Answers `ProbeModels`, each in any case; a check that is cut short has returned its leases by then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Outgoing], None]) -> None:
+        self._loop = loop
+        self._tell = tell
+        self._under_way: set[asyncio.Task[Health]] = set()
+
+    def begin(self, message: ProbeModels, check: Coroutine[Any, Any, Health] | None) -> None:
+        """Run a check and answer with what it finds; without one nothing is known."""
+        if check is None:
+            self._answer(message, _NOT_KNOWN)
+            return
+        task = self._loop.create_task(check)
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._ended, message))
+
+    def cut_short(self) -> None:
+        """Cancel what is under way."""
+        for check in self._under_way:
+            check.cancel()
+
+    def _ended(self, message: ProbeModels, check: asyncio.Task[Health]) -> None:
+        self._under_way.discard(check)
+        failed = check.cancelled() or check.exception() is not None
+        self._answer(message, _NOT_KNOWN if failed else check.result())
+
+    def _answer(self, message: ProbeModels, health: Health) -> None:
+        answer = ModelsProbed(message.run_id, health.problems, health.warnings)
+        self._tell(Outgoing(message.reply_to, answer))
 
 
 class HealthCheck:

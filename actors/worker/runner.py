@@ -23,22 +23,20 @@ from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import outcome_of, timed_out
 from actors.worker.job_clock import JobClock
 from actors.worker.model_calls import JobModels, TaskModelCalls
-from actors.worker.probing import Health
+from actors.worker.probing import Probes
 from actors.worker.threads import ThreadPool
 from actors.worker.user_calls import UserCalls
 from messages._base import Outgoing
 from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
 from messages.scheduler import ModelUsage
 from messages.tasks import TaskOutcome
-from messages.worker import JobPrepared, JobUnpreparable, ModelsProbed, PrepareJob, ProbeModels, TaskStart
+from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, ProbeModels, TaskStart
 
 _INLINE_TURN = 64
 """Inline tasks run before the loop turns: model calls in flight must not wait for all of them."""
 
 _CANCEL_GRACE_SECONDS = 5.0
 """How long a cancelled coroutine, or model call, may take to end before its token is returned without it."""
-
-_NOT_PROBED = "the health of the models is not known: the check was cut short"
 
 Finished = Callable[[int, TaskOutcome], None]
 Warn = Callable[..., object]
@@ -81,7 +79,7 @@ class TaskRunner:
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
         self._job_clock = JobClock(loop.time)
-        self._probing: asyncio.Task[Health] | None = None
+        self._probes = Probes(loop, executor.tell)
         self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
         self._running: dict[int, _Coroutine] = {}
@@ -115,19 +113,7 @@ class TaskRunner:
 
     def probe(self, message: ProbeModels) -> None:
         """Ask after the health of the job's models. It is answered in any case, also when it is cut short."""
-        if self._models is None:
-            self._answer_probe(message, Health(warnings=(_NOT_PROBED,)))
-            return
-        self._probing = self._loop.create_task(self._models.health())
-        self._probing.add_done_callback(partial(self._probed, message))
-
-    def _probed(self, message: ProbeModels, check: asyncio.Task[Health]) -> None:
-        cut_short = check.cancelled() or check.exception() is not None
-        self._answer_probe(message, Health(warnings=(_NOT_PROBED,)) if cut_short else check.result())
-
-    def _answer_probe(self, message: ProbeModels, health: Health) -> None:
-        answer = ModelsProbed(message.run_id, health.problems, health.warnings)
-        self._executor.tell(Outgoing(message.reply_to, answer))
+        self._probes.begin(message, self._models.health() if self._models is not None else None)
 
     def start(self, starts: list[TaskStart]) -> list[int]:
         """Run these tasks, each in its generator's mode; return the leases of those that cannot be."""
@@ -158,8 +144,7 @@ class TaskRunner:
         # The youngest first: a thread that is given up makes room for what still waits behind it.
         for lease_id in reversed(list(self._on_threads)):
             self._give_up_thread(lease_id, cancelled)
-        if self._probing is not None:
-            self._probing.cancel()
+        self._probes.cut_short()
         self._cancelled.update(self._running)
         for running in self._running.values():
             running.task.cancel()
@@ -176,8 +161,7 @@ class TaskRunner:
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
         """Forget the job."""
         self._generators = {}
-        if self._probing is not None:
-            self._probing.cancel()
+        self._probes.cut_short()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
             self._models = None
@@ -210,8 +194,7 @@ class TaskRunner:
     def _abandon(self) -> None:
         self._inline.clear()
         self._runners.take_waiting()
-        if self._probing is not None:
-            self._probing.cancel()
+        self._probes.cut_short()
         for running in self._running.values():
             running.calls.end()
             running.task.cancel()
