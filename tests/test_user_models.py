@@ -197,7 +197,8 @@ def test_r5_a_plain_function_that_is_given_up_in_a_call_drops_its_row_alone(run)
     job = a_job(slow=cells(slow, timeout_seconds=0.5), latency=Latency(mean=60_000.0))
     result, _ = run(job)
     assert (result.rows_written, result.rows_dropped) == (11, 1)
-    assert result.models["writer"].outcomes == {"local_cancelled": 1}
+    assert result.models["writer"].attempts == 1
+    assert result.models["writer"].outcomes.keys() <= {"local_cancelled", "local_timeout"}
 
 
 def test_a_job_without_models_whose_function_takes_them_is_refused(run):
