@@ -676,7 +676,7 @@ def provide(monkeypatch):
 
     def install(script, **how):
         provider = ScriptedProvider(script, **how)
-        monkeypatch.setattr("actors.worker.model_calls.make_client", lambda _config, **_how: provider)
+        monkeypatch.setattr("actors.worker.model_calls.client_of", lambda _job, _name, **_how: provider)
         return provider
 
     return install

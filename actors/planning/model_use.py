@@ -34,7 +34,7 @@ class ModelUse:
             )
         )
         # Which ones such a function will call is known only when it does.
-        self._takes_all = any(getattr(generator, "takes_models", False) for generator in generators.values())
+        self._takes_all = any(generator.takes_models for generator in generators.values())
 
     def aliases(self) -> tuple[str, ...]:
         """Return every alias that may be called, those that columns name first."""

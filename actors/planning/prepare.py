@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from actors.planning.names import name_problems, side_effect_problems
 from actors.planning.numbers import number_problems, sequence_problems
 from actors.planning.policies import policy_problems
 from actors.planning.processors import Processors
-from actors.planning.providers import client_problems, provider_problems
+from actors.planning.providers import provider_problems
 from actors.planning.request_resources import RequestResourceResolver
 from actors.planning.resolver import TaskSchedulingResolver
 from messages.job import ChatColumn, ColumnSettings, EmbeddingColumn, Job, JobError, Problem, PythonColumn
@@ -24,6 +24,13 @@ from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
 
 _DECIDE_NEEDS = ("needs", "scope", "outputs", "side_effects", "skip")
 """What of a column, beside its templates or its function, decides what it waits for and what waits for it."""
+
+
+ClientProblems = Callable[[Job], Iterable[Problem]]
+
+
+def _no_problems(_job: Job) -> Iterable[Problem]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -42,30 +49,42 @@ class Unpreparable:
 
 
 def prepare(
-    job: Job, *, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+    job: Job,
+    *,
+    run_id: str,
+    source_fields: tuple[str, ...] | None,
+    source_rows: int,
+    client_problems: ClientProblems = _no_problems,
 ) -> Prepared | Unpreparable:
     """Import, compile, check and resolve everything that `job` names; run nothing.
 
     `source_fields` are the source's fields: None where the job has a source that could not be read, and
-    names are then not checked against it. `source_rows` is how many records it has.
+    names are then not checked against it. `source_rows` is how many records it has. `client_problems` says
+    what keeps clients from being made for the job's providers, which is their maker's to know.
     """
     try:
         checked = normalized(job)
     except JobError as error:
         if error.readable is None:
             return Unpreparable(error.problems)
-        found = _Preparation(error.readable, run_id, source_fields, source_rows).result()
+        found = _Preparation(error.readable, run_id, source_fields, source_rows, client_problems).result()
         return Unpreparable(error.joined(found.problems if isinstance(found, Unpreparable) else ()))
-    return _Preparation(checked, run_id, source_fields, source_rows).result()
+    return _Preparation(checked, run_id, source_fields, source_rows, client_problems).result()
 
 
 class _Preparation:
     """One job on its way: gathers problems step by step, so that none hides another."""
 
     def __init__(
-        self, job: Job, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+        self,
+        job: Job,
+        run_id: str,
+        source_fields: tuple[str, ...] | None,
+        source_rows: int,
+        client_problems: ClientProblems,
     ) -> None:
         self._job = job
+        self._client_problems = client_problems
         self._run_id = run_id
         self._fields = (source_fields or ()) if job.source is not None else ()
         self._fields_known = job.source is None or source_fields is not None
@@ -83,13 +102,13 @@ class _Preparation:
                 Problem("rows", "is missing", "say how many, or give a source", ("source",))
             )
         self._problems += provider_problems(job)
-        self._problems += client_problems(job, self._functions)
         self._problems += model_problems(job)
         self._problems += self._requests.problems()
         self._problems += number_problems(job)
         self._problems += policy_problems(job)
         self._problems += sequence_problems(job, self._rows)
         columns = self._compiled()
+        self._problems += self._client_problems(job)
         self._problems += side_effect_problems(job, columns)
         processors = Processors(job, self._fields, columns, self._functions)
         self._problems += processors.problems

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from actors.generators import FunctionTable
 from actors.planning.bounds import at_least, duration, is_finite, pause, share
 from messages.job import (
     Job,
@@ -30,7 +29,6 @@ _LONGEST_MIXED_NAME = 24
 """A name longer than this, of capitals, small letters and digits at once, is nobody's choice."""
 
 _EXAMPLE_URL = "expected such as 'http://127.0.0.1:8080/v1'"
-_CLIENT_METHODS = ("chat", "embed", "image", "healthcheck")
 
 
 def provider_problems(job: Job) -> Iterator[Problem]:
@@ -44,25 +42,6 @@ def provider_problems(job: Job) -> Iterator[Problem]:
                 yield Problem(place, f"is {status}", "expected an HTTP status from 400 to 599")
 
 
-def client_problems(job: Job, functions: FunctionTable) -> Iterator[Problem]:
-    """Yield a problem for every client of the user's own that is not there, or is none."""
-    for name, provider in job.providers.items():
-        if not isinstance(provider, PythonProvider):
-            continue
-        path = f"providers.{name}.client"
-        if ":" not in provider.client:
-            yield Problem(path, f"is {provider.client!r}", "expected 'module:Class'")
-            continue
-        found = functions.find(provider.client, path)
-        if isinstance(found, Problem):
-            yield found
-        elif isinstance(found, type):
-            missing = [method for method in _CLIENT_METHODS if not callable(getattr(found, method, None))]
-            if missing:
-                told = f"{provider.client!r} has no method {', '.join(map(repr, missing))}"
-                yield Problem(path, told, "give it the methods of actors.ProviderClient", ("base_dir",))
-
-
 def _of_kind(path: str, provider: ProviderConfig) -> Iterator[Problem]:
     match provider:
         case SimulatedProvider():
@@ -73,7 +52,7 @@ def _of_kind(path: str, provider: ProviderConfig) -> Iterator[Problem]:
             yield from _of_key(f"{path}.api_key_env", provider.api_key_env)
             yield from duration(f"{path}.connect_timeout_seconds", provider.connect_timeout_seconds)
         case PythonProvider():
-            pass  # its client is looked for by `client_problems`
+            pass  # its class is found by whoever makes clients
         case _:
             assert_never(provider)
 

@@ -46,10 +46,6 @@ class RequestResourceResolver:
         """
         return tuple(_resource(endpoint, domain) for endpoint in self._served_by(alias))
 
-    def resolve(self, alias: str, domain: str) -> RequestResourceKey:
-        """Return the first of `route`."""
-        return self.route(alias, domain)[0]
-
     def pool(self, alias: str) -> ProviderModelKey:
         """Return what serves `alias`, under one name; KeyError where there is no such model."""
         return self._pool_of[alias]

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from actors.generators import Turn
-from actors.planning import RequestResourceResolver
+from actors.planning import RequestResourceResolver, connections_of
 from actors.worker.attempt_scope import AttemptScope
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import ModelCallRefusedError, RequestFailedError
@@ -26,7 +24,7 @@ from actors.worker.providers.base import (
     ImageRequest,
     ProviderClient,
 )
-from actors.worker.providers.registry import make_client
+from actors.worker.providers.registry import client_of
 from messages.hints import possible
 from messages.job import Job, ModelConfig
 from messages.request_admission import RequestDomain, RequestGroupSpec
@@ -34,6 +32,7 @@ from messages.tasks import RequestResourceKey, RuntimeCorrelation
 
 T = TypeVar("T")
 
+_DOMAINS: tuple[RequestDomain, ...] = ("chat", "embedding", "image")
 _CHARACTERS_PER_TOKEN = 4
 _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
@@ -50,21 +49,27 @@ class _Binding(NamedTuple):
 
 
 class JobModels:
-    """The models of one job and the provider clients behind them."""
+    """The models of one job and the provider clients behind them.
+
+    Raises:
+        ProviderUnusableError: a client cannot be made.
+    """
 
     def __init__(self, job: Job, executor: ModelRequestExecutor, clock: JobClock) -> None:
         self._job = job
         self._executor = executor
         self._clock = clock
-        self._resolver = RequestResourceResolver(job)
-        used = {provider for model in job.models.values() for provider in model.served_by}
-        self._clients = {name: self._client(name) for name in job.providers if name in used}
+        self._resolver = resolver = RequestResourceResolver(job)
+        self._clients = {
+            provider: client_of(job, provider, elapsed=clock.elapsed, connections=connections)
+            for provider, connections in connections_of(job).items()
+        }
         statuses = {name: frozenset(job.providers[name].overload_statuses) for name in self._clients}
         self._bindings = {
             alias: _Binding(
                 alias,
                 model,
-                {domain: self._route(alias, domain) for domain in ("chat", "embedding", "image")},
+                {domain: resolver.route(alias, domain) for domain in _DOMAINS},
                 self._clients,
                 statuses,
                 job.failure.request_retries,
@@ -82,22 +87,12 @@ class JobModels:
 
     async def health(self) -> Health:
         """Ask after every endpoint at once; return what they said, in the order of the job's models."""
-        routes = {alias: self._route(alias, "healthcheck") for alias in self._job.models}
+        routes = {alias: self._resolver.route(alias, "healthcheck") for alias in self._job.models}
         return await HealthCheck(self._job.providers, self._clients, self._executor).made(routes)
 
     async def close(self) -> None:
         """Let go of the clients' connections. What a client raises is not told: its work is done."""
         await asyncio.gather(*(client.close() for client in self._clients.values()), return_exceptions=True)
-
-    def _client(self, provider: str) -> ProviderClient:
-        """Return a new client for a provider of the job."""
-        return make_client(self._job.providers[provider])
-
-    def _route(self, alias: str, domain: RequestDomain) -> tuple[RequestResourceKey, ...]:
-        """Return the resources that serve `alias`, one per provider."""
-        first = self._resolver.resolve(alias, domain)
-        served_by = self._job.models[alias].served_by
-        return tuple(msgspec.structs.replace(first, provider=provider) for provider in served_by)
 
 
 class TaskModelCalls:

@@ -24,6 +24,7 @@ from actors.worker.failures import outcome_of, timed_out
 from actors.worker.job_clock import JobClock
 from actors.worker.model_calls import JobModels, TaskModelCalls
 from actors.worker.probing import Probes
+from actors.worker.providers.registry import ProviderUnusableError, provider_problems
 from actors.worker.threads import ThreadPool
 from actors.worker.user_calls import UserCalls
 from messages._base import Outgoing
@@ -99,15 +100,19 @@ class TaskRunner:
             run_id=message.run_id,
             source_fields=message.source_fields,
             source_rows=message.rows,
+            client_problems=provider_problems,
         )
         if isinstance(prepared, Unpreparable):
             return JobUnpreparable(message.run_id, prepared.problems)
-        self._generators = prepared.generators
         if self._run_id != message.run_id:  # the same run again: its worker was lost
             self._executor.reset_usage()
             self._job_clock = JobClock(self._loop.time)
         self._run_id = message.run_id
-        self._models = JobModels(message.job, self._executor, self._job_clock)
+        try:
+            self._models = JobModels(message.job, self._executor, self._job_clock)
+        except ProviderUnusableError as error:
+            return JobUnpreparable(message.run_id, (error.problem,))
+        self._generators = prepared.generators
         self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 from actors.generators import FunctionTable
 from actors.worker.providers import own_client
@@ -24,19 +23,20 @@ class ProviderUnusableError(Exception):
         self.problem = problem
 
 
-def client_of(job: Job, provider: str, *, elapsed: Callable[[], float]) -> ProviderClient:
-    """Return a new client for one of a job's providers. `elapsed`: seconds since the job's start, 0 before.
+def client_of(job: Job, provider: str, *, elapsed: Callable[[], float], connections: int) -> ProviderClient:
+    """Return a new client for one of a job's providers.
+
+    elapsed: seconds since the job's start, 0 before. connections: how many attempts may be under way at once.
 
     Raises:
         ProviderUnusableError: there can be none as the job, or its surroundings, are.
     """
-    caps = (model.max_parallel_requests for model in job.models.values() if provider in model.served_by)
     return make_client(
         job.providers[provider],
         name=provider,
         seed=job.seed,
         elapsed=elapsed,
-        connections=max(1, sum(caps)),
+        connections=connections,
         base_dir=job.base_dir,
     )
 
@@ -97,8 +97,6 @@ def provider_problems(job: Job) -> Iterator[Problem]:
 def _of_openai(config: OpenAIProvider, path: str) -> Iterator[Problem]:
     if any(importlib.util.find_spec(package) is None for package in _OPENAI_NEEDS):
         yield Problem(f"{path}.kind", "'openai' needs an extra", "pip install 'leasehold[openai]'")
-    if config.base_url is not None and not _is_url(config.base_url):
-        yield Problem(f"{path}.base_url", "is no URL", "expected such as 'http://127.0.0.1:8080/v1'")
     place, variable, key = f"{path}.api_key_env", config.api_key_env, _key(config)
     if variable is None:
         if config.base_url is None:
@@ -106,8 +104,8 @@ def _of_openai(config: OpenAIProvider, path: str) -> Iterator[Problem]:
             yield Problem(
                 place, "is missing: OpenAI's own endpoint wants a key", remedy, (f"{path}.base_url",)
             )
-    elif not variable.isidentifier():  # it may well be the key itself: it must not be repeated
-        yield Problem(place, "is no name of an environment variable", "expected such as 'OPENAI_API_KEY'")
+    elif not variable.isidentifier():
+        return  # it may well be the key itself, which must not be repeated: planning tells that
     elif not key:
         remedy = "set it, or leave api_key_env out for a server without keys"
         yield Problem(place, f"there is no environment variable {variable!r}, or it is empty", remedy)
@@ -118,11 +116,3 @@ def _of_openai(config: OpenAIProvider, path: str) -> Iterator[Problem]:
 
 def _key(config: OpenAIProvider) -> str | None:
     return os.environ.get(config.api_key_env, "").strip() if config.api_key_env is not None else None
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -254,13 +254,10 @@ def test_a_job_without_models_registers_nothing():
 
 
 def test_a_function_that_takes_the_jobs_models_may_call_any_of_them_in_any_way():
-    class TakesModels(Generator):
-        takes_models = True
-
     columns = {"f": PythonColumn(function=local_function), "x": ChatColumn(model="judge", prompt="p")}
     job = a_job(columns)
     requests = RequestResourceResolver(job)
-    generators = {"f": TakesModels("f", mode="async"), "x": Generator("x", mode="async")}
+    generators = {"f": Generator("f", mode="async", takes_models=True), "x": Generator("x", mode="async")}
     resolver = TaskSchedulingResolver(requests, job.limits)
     scheduling = {name: resolver.resolve(made, job.columns[name]) for name, made in generators.items()}
     use = ModelUse(job, generators, scheduling, requests)

@@ -221,7 +221,7 @@ def test_a_call_ends_in_one_way_only_rates_that_stay_are_counted_too():
 
 
 @pytest.mark.parametrize(
-    "made", [SimulatedProvider, OpenAIProvider, lambda **given: PythonProvider(client=Whole, **given)]
+    "made", [SimulatedProvider, OpenAIProvider, lambda **given: PythonProvider(client="m:C", **given)]
 )
 def test_a11_overload_is_told_by_statuses_that_are_errors(made):
     found = problems_of(providers={"sim": made(overload_statuses=(429, 200, 599, 600))})
@@ -268,46 +268,6 @@ def test_names_of_variables_are_fine():
 
 def test_getting_a_connection_takes_some_time():
     assert list(of_openai(connect_timeout_seconds=0)) == ["providers.sim.connect_timeout_seconds"]
-
-
-# -- a client of the user's own --------------------------------------------------------------------
-
-
-class Whole:
-    async def chat(self, request): ...
-
-    async def embed(self, request): ...
-
-    async def image(self, request): ...
-
-    async def healthcheck(self, model): ...
-
-
-class Half:
-    async def chat(self, request): ...
-
-    async def healthcheck(self, model): ...
-
-
-@pytest.mark.parametrize(
-    ("client", "said"),
-    [
-        ("Whole", "expected 'module:Class'"),
-        ("no_such_module_here:Whole", "no module"),
-        (f"{__name__}:Whle", "did you mean 'Whole'"),
-        (Half, "has no method 'embed', 'image'"),
-        (5, "expected text"),
-    ],
-)
-def test_a_client_is_looked_for_before_anything_runs(client, said):
-    found = problems_of(providers={"sim": PythonProvider(client=client)})
-    assert list(found) == ["providers.sim.client"]
-    assert said in found["providers.sim.client"]
-
-
-def test_a_whole_client_is_fine():
-    options = {"token_env": "X", "retries": [1, 2]}
-    assert problems_of(providers={"sim": PythonProvider(client=Whole, options=options)}) == {}
 
 
 # -- a file with much wrong in it --------------------------------------------------------------------

@@ -271,6 +271,6 @@ def test_the_resolver_of_request_resources_keeps_aliases_out_of_keys():
     job = Job(name="j", models={"w": ModelConfig(provider="p", model="m", max_parallel_requests=2)})
     resolver = RequestResourceResolver(job)
     assert resolver.route("w", "chat") == (RequestResourceKey("p", "m", "chat"),)
-    assert resolver.resolve("w", "chat") == RequestResourceKey("p", "m", "chat")
+    assert resolver.route("w", "chat") == (RequestResourceKey("p", "m", "chat"),)
     with pytest.raises(KeyError):
         resolver.route("v", "chat")

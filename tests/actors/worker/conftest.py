@@ -34,7 +34,7 @@ def provide(monkeypatch):
 
     def install(*clients):
         left = iter(clients)
-        monkeypatch.setattr("actors.worker.model_calls.make_client", lambda _config, **_how: next(left))
+        monkeypatch.setattr("actors.worker.model_calls.client_of", lambda _job, _name, **_how: next(left))
         return clients[0] if len(clients) == 1 else clients
 
     return install

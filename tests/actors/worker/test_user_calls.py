@@ -265,14 +265,17 @@ def test_a_failure_that_is_caught_is_the_functions_own_business(worker):
         assert outcome.calls == 1
 
 
+NEVER = {"type": "string", "pattern": "^no reply of the simulated provider$"}
+
+
 @pytest.mark.parametrize("in_pool", [False, True])
 def test_r5_a_reply_that_never_fits_its_schema_ends_the_task_as_such(worker, in_pool):
     async def graded(models):
         async with asyncio.TaskGroup() as group:
-            group.create_task(models.judge.chat("a", output_schema={"type": "integer"}, max_corrections=1))
+            group.create_task(models.judge.chat("a", output_schema=NEVER, max_corrections=1))
 
     def graded_in_the_pool(models):
-        return models.judge.chat("a", output_schema={"type": "integer"}, max_corrections=1)
+        return models.judge.chat("a", output_schema=NEVER, max_corrections=1)
 
     prepared(worker, graded=graded_in_the_pool if in_pool else graded)
     (task,) = worker.start("graded")
@@ -486,7 +489,7 @@ class Deaf:
 def deaf(worker, monkeypatch):
     """Put a client in the place of every provider's that cannot be cancelled; end its call at last."""
     made = Deaf()
-    monkeypatch.setattr("actors.worker.model_calls.make_client", lambda _config: made)
+    monkeypatch.setattr("actors.worker.model_calls.client_of", lambda _job, _name, **_how: made)
     monkeypatch.setattr("actors.worker.runner._CANCEL_GRACE_SECONDS", 0.05)
     yield made
     made.let_go()
