@@ -10,6 +10,7 @@ from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
 from messages._base import TELEMETRY, WORKER, Outgoing
 from messages.describe import describe_run
+from messages.request_admission import RequestCircuitChanged
 from messages.scheduler import JobAccepted, JobStatus, SchedulerSnapshot
 from messages.storage import JournalFailed, RowGroupLoaded, RowGroupStored, StorageFailed
 from messages.supervision import ActorRestarted, HandlerFailed
@@ -35,6 +36,7 @@ class Running(Phase):
             TaskLeasesDecided: run.on_decided,
             TaskLeasesReturned: self._returned,
             TaskLeasesRecovered: self._recovered,
+            RequestCircuitChanged: self._circuit_changed,
             StorageFailed: self._storage_failed,
             JournalFailed: self._journal_failed,
             HandlerFailed: self._handler_failed,
@@ -114,6 +116,14 @@ class Running(Phase):
         self._run.on_recovered(message)
         return []
 
+    def _circuit_changed(self, message: RequestCircuitChanged, now: float) -> list[Outgoing]:
+        """Say that a provider refuses everything, or no longer does; end the job where it asked for that."""
+        circuits = self._run.circuits
+        news = circuits.note(message, now)
+        outgoing = [] if news is None else [log_line(now, news.level, news.event, **news.fields)]
+        exhausted = circuits.verdict(now)
+        return outgoing if exhausted is None else outgoing + self._stop("failed", exhausted, now)
+
     def _worker_ready(self, _message: JobPrepared, _now: float) -> list[Outgoing]:
         self._run.worker_ready = True  # a worker that was lost has the job's generators again
         return []
@@ -188,4 +198,5 @@ class Running(Phase):
             deferred=len(run.failures.deferrals),
             generators=run.generator_progress(),
             blocked=run.dispatcher.explain_blocked() if len(queue) else None,
+            circuits=run.circuits.snapshot(),
         )
