@@ -38,7 +38,9 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
         ]
     if actor == REQUEST_ADMISSION:
         run.circuits.forget()
-        register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+        register = RegisterRequestResources(
+            plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
+        )
         return [Outgoing(REQUEST_ADMISSION, register)]
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.

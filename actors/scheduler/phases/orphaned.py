@@ -109,7 +109,9 @@ class Orphaned(Phase):
             returns = [TaskLeaseReturn(lease, WORKER_LOST) for lease in self._tokens.values()]
             return [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
         if message.actor == REQUEST_ADMISSION:
-            register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+            register = RegisterRequestResources(
+                plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
+            )
             return [Outgoing(REQUEST_ADMISSION, register)]
         return []
 

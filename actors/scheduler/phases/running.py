@@ -66,7 +66,7 @@ class Running(Phase):
             log_line(
                 now, "info", "job_started", run_id=plan.run_id, rows=plan.rows, row_groups=plan.row_groups
             ),
-            *answer(self.reply_to, JobAccepted(plan.run_id, plan.rows, plan.warnings)),
+            *answer(self.reply_to, JobAccepted(plan.run_id, plan.rows, self._submission.warnings)),
         ]
         cancelled = self._submission.cancel_reason
         if cancelled is not None:

@@ -155,7 +155,9 @@ def test_a9_r13_stop_ends_the_job_keeps_what_is_finished_and_loses_no_row():
     result = world.result
     assert result.status == "failed"
     assert (result.rows_written, result.rows_dropped, result.rows_pending) == (1, 0, 1)
-    assert result.first_error.startswith("provider storm refused every call to storm/small/chat for 61 s (214 ")
+    assert result.first_error.startswith(
+        "provider storm refused every call to storm/small/chat for 61 s (214 "
+    )
     assert world.sent_to("worker", CancelTasks) == [CancelTasks("run-1")]
     assert list(world.stored) == [0]
     assert world.leases_out() == 0

@@ -30,9 +30,7 @@ def failed(kind="provider_failure", *, outcome="retryable_failure", retry_after=
     return TaskOutcome(outcome, error=TaskError(kind, "it failed", retry_after_seconds=retry_after))
 
 
-@pytest.mark.parametrize(
-    ("counted", "wait"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (4000, 8.0)]
-)
+@pytest.mark.parametrize(("counted", "wait"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (4000, 8.0)])
 def test_r4_the_wait_doubles_up_to_its_most(counted, wait):
     assert policy(max_retries=10**6).retry_after(failed(), counted=counted) == wait
 
