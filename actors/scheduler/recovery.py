@@ -29,7 +29,7 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
     """Return what brings a restarted actor back into the run."""
     plan = run.plan
     if actor == TASK_ADMISSION:
-        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
         leases = list(run.outstanding.values())
         return [
             Outgoing(

@@ -13,8 +13,7 @@ from messages.job import Problem
 _MAY_CHANGE = re.compile(
     r"(limits|failure|output)(\..*)?"
     r"|models\.[^.]+\.(max_parallel_requests|timeout_seconds|queue_timeout_seconds)"
-    r"|models\.[^.]+\.((requests|input_tokens|output_tokens)_per_minute|limit(\..*)?)"
-    r"|rows|on_provider_exhausted|health_check"
+    r"|rows"
 )
 """How fast, how patiently and how far; never what a row's values are. That `rows` does not shrink is
 checked where the number of rows is known: a source may give it."""
@@ -26,9 +25,8 @@ _SHOWN_CHARACTERS = 60
 def changes(before: Any, now: Any) -> tuple[Problem, ...]:
     """Return a problem for everything in the job that makes its rows other rows, by its place.
 
-    `before` and `now` are canonical jobs (`manifest.canonical`). `limits`, `failure`, `output`, what is
-    done about providers that refuse or are not there, and a model's cap, limit, budgets and timeouts may
-    differ, and `rows`; the order of the columns may not: it is that of a row's fields.
+    `before` and `now` are canonical jobs (`manifest.canonical`). `limits`, `failure`, `output`, and a model's
+    cap and timeouts may differ, and `rows`; the order of the columns may not: it is that of a row's fields.
     """
     found = [
         Problem(path, f"{_shown(old)} -> {_shown(new)}", _AS_BEFORE)

@@ -102,7 +102,7 @@ class Orphaned(Phase):
         """Help an actor that has been lost as well to what it has to account for; ask it once more."""
         plan = self._plan
         if message.actor == TASK_ADMISSION:
-            config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+            config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
             recover = RecoverTaskLeases(plan.run_id, message.generation, config, list(self._tokens.values()))
             return [Outgoing(TASK_ADMISSION, recover), *self._ask()]
         if message.actor == WORKER:  # whatever it held, nobody returns but us

@@ -14,7 +14,6 @@ from messages.job import (
     Limits,
     ModelConfig,
     Output,
-    RequestAdmissionTuning,
     SequenceColumn,
     SimulatedProvider,
 )
@@ -51,10 +50,6 @@ def told(before, now):
         {"failure": FailurePolicy(max_retries=0)},
         {"output": Output(journal_fsync="never")},
         {"models": {"m": ModelConfig(provider="p", model="m", timeout_seconds=1.0)}},
-        {"models": {"m": ModelConfig(provider="p", model="m", limit=RequestAdmissionTuning(initial=1))}},
-        {"models": {"m": ModelConfig(provider="p", model="m", requests_per_minute=60)}},
-        {"on_provider_exhausted": "stop"},
-        {"health_check": False},
     ],
 )
 def test_r10_what_makes_no_other_rows_may_change(changed):
