@@ -119,7 +119,7 @@ def _loaded(options: RunOptions) -> Job:
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
     with ActorSystem.start() as system:
-        handle = _submitted(system, job, options, interrupts)
+        handle = submitted(system, job, options, interrupts)
         if not options.quiet:
             complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")
             for warning in handle.warnings:
@@ -128,8 +128,12 @@ def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
             return _watch(system, handle, progress, interrupts)
 
 
-def _submitted(system: ActorSystem, job: Job, options: RunOptions, interrupts: Interrupts) -> JobHandle:
-    """Submit the job. An interrupt meanwhile cancels it: its providers may take long to say how they are."""
+def submitted(system: ActorSystem, job: Job, options: RunOptions, interrupts: Interrupts) -> JobHandle:
+    """Return the job once it has begun. An interrupt meanwhile cancels it: its providers may take long.
+
+    Raises:
+        JobError: the job was refused.
+    """
     begun, cancelled = threading.Event(), threading.Event()
 
     def cancel_when_interrupted() -> None:

@@ -53,11 +53,8 @@ def test_a9_the_next_probe_is_request_admissions_to_say_where_it_does(a_view):
 def test_a13_a_model_whose_budget_is_used_up_says_for_how_long_and_what_to_raise(a_view):
     found = limiting(a_view(models=[(2, 8, 3)], pressure={"budget_blocked_until": 13.25}))
 
-    assert found == (
-        "request",
-        "model alias0 (sim/m0): its budget is used up for 3.2 s, 3 waiting; "
-        "raise its requests or tokens per minute",
-    )
+    spent = "model alias0 (sim/m0): its budget is used up for 3.2 s, 3 waiting"
+    assert found == ("request", f"{spent}; raise its requests or tokens per minute")
     assert limiting(a_view(models=[(2, 8, 3)], pressure={"budget_blocked_until": 9.0})).layer != "request"
 
 
