@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from actors.cli.interrupts import Interrupts
-from actors.cli.run import submitted, options_of
+from actors.cli.run import options_of, submitted
 from actors.cli.summary import CANCELLED_BY
 from actors.evidence.verify import verify_log
 from actors.harness import Harness
 from actors.planning import prepare
 from actors.planning.capacity import describe_capacity
-from messages._base import REQUEST_ADMISSION, SCHEDULER, TELEMETRY
+from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, TELEMETRY
 from messages.job import ChatColumn, Job, JobError, ModelConfig, Problem, SimulatedProvider
 from messages.request_admission import (
     AcquireRequestLease,
@@ -27,9 +27,10 @@ from messages.request_admission import (
     RequestOutcome,
     ReturnRequestLease,
 )
-from messages.scheduler import CancelJob, JobAccepted, JobFinished, JobRejected, SubmitJob
-from messages.tasks import RequestResourceKey
-from messages.telemetry import Event, RecordEvents
+from messages.scheduler import JobAccepted, JobFinished, JobRejected, SubmitJob
+from messages.task_admission import ReturnTaskLeases, TaskLeaseReturn
+from messages.tasks import RequestResourceKey, TaskOutcome
+from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 from messages.worker import (
     CancelTasks,
     ExecuteTasks,
@@ -83,6 +84,16 @@ def probe_once(worker, attempt=1):
     worker.send(REQUEST_ADMISSION, ReturnRequestLease(lease, RequestOutcome("success"), context))
 
 
+def finish_the_task(worker):
+    (start,) = worker.expect(ExecuteTasks).starts
+    lease = start.lease
+    for kind, outcomes in (("worker_spawned", []), ("task_completed", ["success"])):
+        told = RecordTaskEvents(kind, lease.acquired_at, [lease.correlation], [lease.lease_id], outcomes)
+        worker.send(TELEMETRY, told)
+    returned = TaskLeaseReturn(lease, TaskOutcome("success", "a story"))
+    worker.send(TASK_ADMISSION, ReturnTaskLeases([returned]))
+
+
 def release(worker, run_id):
     worker.expect(ReleaseJob, where=lambda message: bool(message.reply_to))
     worker.send(SCHEDULER, JobReleased(run_id, {}))
@@ -97,15 +108,16 @@ def test_a1_a_probe_is_an_attempt_under_a_lease_and_the_systems_log_verifies(har
     assert not own.exists()
     worker.send(SCHEDULER, ModelsProbed(run_id, (), ("it is slow",)))
     assert client.expect(JobAccepted).warnings == ("it is slow",)
-    client.send(SCHEDULER, CancelJob())
+    finish_the_task(worker)
     release(worker, run_id)
-    assert client.expect(JobFinished).result.status == "cancelled"
+    assert client.expect(JobFinished).result.status == "succeeded"
     harness.stop()
 
     reports = [verify_log(path) for path in (tmp_path / "system.jsonl", own)]
 
     assert [report.violations for report in reports] == [(), ()]
     assert [report.counts.request_leases for report in reports] == [1, 0]
+    assert "healthcheck" not in own.read_text()
 
 
 def test_an_unhealthy_job_leaves_nothing_on_disk(harness, tmp_path):

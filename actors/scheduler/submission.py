@@ -2,8 +2,8 @@
 
 Opening goes one step at a time, so that a refusal leaves nothing behind that a later step made. Providers
 are asked after their health before anything is opened: an unhealthy job leaves no trace. Their resources are
-registered for that, and anew for the run: what a probe met is no part of the run's account, and the run's own
-log begins with its resources.
+registered for that, withdrawn, and registered anew for the run: what a probe met is no part of the run's
+account, and nothing of it is in the run's own log.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Submission:
         self._asked_for: PrepareJob | None = None
         self._finished = False
         self._probe_warnings: tuple[str, ...] = ()
+        self.unhealthy: tuple[Problem, ...] = ()
+        """What is wrong with the job's providers."""
         opening: list[Step] = [self._open_log, self._open_run, self._configure, self._register]
         self._steps = opening if isinstance(message, SubmitJob) else []
         self._begun: list[Step] = []
@@ -86,12 +88,14 @@ class Submission:
         """Take the job's plan. Its providers are probed first, if that is wanted."""
         self.prepared = prepared
         if self._wants_probe:
-            self._steps = [self._register_to_probe, self._probe, *self._steps]
+            self._steps = [*self._probing_steps, *self._steps]
 
     def open_next(self) -> list[Outgoing]:
         """Return the next step of opening the run; empty when all are done. A cancelled job is not probed."""
         if self.cancel_reason is not None:
-            self._steps = [step for step in self._steps if step not in (self._register_to_probe, self._probe)]
+            begun = self._register_to_probe in self._begun
+            unwanted = [self._probe] if begun else self._probing_steps
+            self._steps = [step for step in self._steps if step not in unwanted]
         if not self._steps:
             return []
         self._begun.append(self._steps.pop(0))
@@ -104,7 +108,8 @@ class Submission:
     def withdraw(self, reason: str) -> list[Outgoing]:
         """Return what closes again whatever has been opened of a run that will not begin."""
         outgoing: list[Outgoing] = []
-        if self._register in self._begun or self._register_to_probe in self._begun:
+        to_probe = self._register_to_probe in self._begun and self._settle_probes not in self._begun
+        if to_probe or self._register in self._begun:
             outgoing.append(Outgoing(REQUEST_ADMISSION, RegisterRequestResources(self.run_id, ())))
         if self._open_run in self._begun:
             plan, earlier = self._ready().plan, self.earlier
@@ -132,8 +137,10 @@ class Submission:
             self.view = message.view
         elif isinstance(message, RunOpened):
             self.earlier = message.earlier
-        elif isinstance(message, ModelsProbed):
+        elif isinstance(message, ModelsProbed) and self.cancel_reason is None:
             self._probe_warnings = message.warnings
+            if message.problems:
+                self.unhealthy, self._steps = message.problems, [self._settle_probes]
 
     def log_problem(self, reason: str) -> Problem:
         """Return why the run's log cannot be opened, and which option chooses another place for it."""
@@ -147,6 +154,10 @@ class Submission:
     @property
     def _resumes(self) -> bool:
         return isinstance(self.message, SubmitJob) and self.message.resume
+
+    @property
+    def _probing_steps(self) -> list[Step]:
+        return [self._register_to_probe, self._probe, self._settle_probes]
 
     @property
     def _wants_probe(self) -> bool:
@@ -192,6 +203,10 @@ class Submission:
     def _register_to_probe(self) -> Outgoing:
         plan = self._ready().plan
         return self._registration((*plan.request_resources, *_health_resources(plan)))
+
+    def _settle_probes(self) -> Outgoing:
+        """Withdraw the probes' resources: once that is answered, the end of every probe is told."""
+        return self._registration(())
 
     def _registration(self, resources: tuple[RequestResourceSpec, ...]) -> Outgoing:
         config = self._ready().plan.request_admission

@@ -87,13 +87,9 @@ class Preparing(Phase):
         return self._reject(self._submission.problems + message.problems)
 
     def _probed(self, message: ModelsProbed, now: float) -> list[Outgoing]:
-        """Refuse the job with everything that is wrong with its providers, or go on."""
-        submission = self._submission
-        if not submission.probing:
+        if not self._submission.probing:
             return []
-        if submission.cancel_reason is None and message.problems:
-            return self._reject(message.problems)
-        submission.note(message)
+        self._submission.note(message)
         return self._stop_probing(now)
 
     def _stop_probing(self, now: float) -> list[Outgoing]:
@@ -145,6 +141,8 @@ class Preparing(Phase):
         if outgoing:
             return outgoing
         assert submission.prepared is not None
+        if submission.unhealthy:
+            return self._reject(submission.unhealthy)
         if isinstance(submission.message, CheckJob):
             return self._checked(submission.prepared.plan)
         assert submission.view is not None

@@ -84,6 +84,7 @@ def test_a_healthy_job_is_probed_under_leases_before_anything_is_opened(world):
         "PrepareJob",
         "RegisterRequestResources",
         "ProbeModels",
+        "RegisterRequestResources",
         "OpenRunLog",
         "OpenRun",
         "ConfigureTaskAdmission",
@@ -95,7 +96,8 @@ def test_a_healthy_job_is_probed_under_leases_before_anything_is_opened(world):
 
 def test_a1_every_endpoint_gets_one_resource_to_be_probed_under_and_the_run_none_of_them(world):
     world.submit()
-    first, second = world.sent_to("request_admission", RegisterRequestResources)
+    first, settled, second = world.sent_to("request_admission", RegisterRequestResources)
+    assert settled.resources == ()
     assert first.resources == (*SPECS, RequestResourceSpec(HEALTH, 4, *msgspec.structs.astuple(SPECS[0])[2:]))
     assert second.resources == SPECS
     assert first.config == second.config == CONFIG
@@ -113,6 +115,23 @@ def test_an_unhealthy_job_is_refused_with_all_problems_and_leaves_nothing(world)
     world.submit()
     world.finish_all()
     assert world.result.status == "succeeded"
+
+
+def test_what_probes_have_to_tell_is_told_before_the_runs_own_log_is_opened(probing):
+    probing.hold_back("request_admission")
+    probing.tell(ModelsProbed("run-1", ()))
+    assert (probing.phase, opened(probing)) == ("preparing", set())
+    probing.let_through("request_admission")
+    assert probing.phase == "running"
+
+
+def test_r11_a_job_that_was_found_unhealthy_is_refused_though_it_is_cancelled_then(probing):
+    probing.hold_back("request_admission")
+    probing.tell(ModelsProbed("run-1", (KEY,)))
+    probing.cancel()
+    probing.let_through("request_admission")
+    assert probing.client == [JobCancelling("run-1"), JobRejected((KEY,))]
+    assert (probing.phase, opened(probing)) == ("idle", set())
 
 
 @pytest.mark.parametrize("how", [{"health_check": False}, {"specs": ()}])
