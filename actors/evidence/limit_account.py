@@ -123,9 +123,11 @@ class LimitAccount:
         self._within(line, record, "initial_limit", found.limit, found.effective_max)
 
     def _cap_changed(self, line: int, record: EventRecord) -> None:
-        found = self._of(record)
-        found.effective_max = _number(record, "effective_max", found.effective_max)
-        self._moved(line, record, found)
+        """Hold what a registration has changed of an earlier one's cap against the registration itself."""
+        found, effective_max = self._of(record), _number(record, "effective_max")
+        if found.effective_max is not None and effective_max != found.effective_max:
+            told = f"{_what(record)} to {effective_max}; it was registered with {found.effective_max}"
+            self._findings.add("limit", told, found.limit_line, line)
 
     def _rate_limited(self, line: int, record: EventRecord) -> None:
         found = self._of(record)
@@ -183,7 +185,7 @@ class LimitAccount:
     def _of(self, record: EventRecord) -> _Resource:
         return self._resources.setdefault(record.resource, _Resource())
 
-    def _moved(self, line: int, record: EventRecord, found: _Resource, direction: int = 0) -> None:
+    def _moved(self, line: int, record: EventRecord, found: _Resource, direction: int) -> None:
         """Take a new limit: from where it was, within its bounds, and in the direction that is meant."""
         before, after = _number(record, "before"), _number(record, "after")
         effective_max = _number(record, "effective_max")
@@ -200,7 +202,7 @@ class LimitAccount:
                 found.limit_line,
                 line,
             )
-        if direction * (after - before) <= 0 and direction:
+        if direction * (after - before) <= 0:
             self._findings.add("limit", f"{_what(record)} from {before} to {after}", line)
         self._within(line, record, "after", after, effective_max)
         found.limit, found.limit_line = after, line
