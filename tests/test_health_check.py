@@ -117,7 +117,7 @@ def test_a1_a_probe_is_an_attempt_under_a_lease_and_the_systems_log_verifies(har
 
     assert [report.violations for report in reports] == [(), ()]
     assert [report.counts.request_leases for report in reports] == [1, 0]
-    assert "healthcheck" not in own.read_text()
+    assert "request_lease" not in own.read_text()
 
 
 def test_an_unhealthy_job_leaves_nothing_on_disk(harness, tmp_path):
