@@ -50,7 +50,7 @@ JOB = Job(
         "loud": PythonColumn(function=shout),
     },
     failure=FailurePolicy(backoff_seconds=0.01),
-    health_check=False,  # the first lease is a task's: who is lost before the run has begun ends the submission
+    health_check=False,  # the first lease is a task's: an actor lost before that ends the submission
 )
 
 
