@@ -74,6 +74,7 @@ def a_job(rows=12, *, parallel=4, latency=UNEVEN, failure=None, **columns):
         rows=rows,
         row_group_size=4,
         seed=7,
+        health_check=False,
         providers={"sim": SimulatedProvider(latency_ms=latency)},
         models={
             "writer": ModelConfig(provider="sim", model="small", max_parallel_requests=parallel),

@@ -98,7 +98,8 @@ def _models(models: list[ModelView]) -> Table:
     for heading in ("in flight", "limit", "waiting"):
         table.add_column(heading, justify="right")
     for model in models:
-        table.add_row(Text(model.name), str(model.in_flight), str(model.limit), str(model.waiting))
+        limit = str(model.limit) if model.limit == model.maximum else f"{model.limit}/{model.maximum}"
+        table.add_row(Text(model.name), str(model.in_flight), limit, str(model.waiting))
     return table
 
 

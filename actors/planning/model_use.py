@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, get_args
+from typing import Final
 
 from actors.generators import Generator
 from actors.planning.request_resources import RequestResourceResolver
@@ -13,7 +13,7 @@ from messages.plan import ResolvedTaskScheduling
 from messages.request_admission import ProviderModelKey, RequestDomain
 from messages.tasks import RequestResourceKey, SchedulerResourceKey
 
-_HEALTH: Final[RequestDomain] = "healthcheck"
+_CALLED: Final[tuple[RequestDomain, ...]] = ("chat", "embedding", "image")
 
 
 class ModelUse:
@@ -47,12 +47,7 @@ class ModelUse:
 
     def resources(self) -> tuple[RequestResourceKey, ...]:
         """Return everything that may be asked of a provider, one resource per endpoint and domain."""
-        used = dict.fromkeys(self._called())
-        if self._job.health_check:
-            used |= dict.fromkeys(
-                RequestResourceKey(each.provider, each.model_id, _HEALTH) for each in tuple(used)
-            )
-        return tuple(used)
+        return tuple(dict.fromkeys(self._called()))
 
     def task_slots(self) -> dict[SchedulerResourceKey, int]:
         """Return how many tasks may hold each model that tasks are scheduled by."""
@@ -72,6 +67,5 @@ class ModelUse:
         for scheduled in self._scheduled:
             yield from self._requests.resources(scheduled)
         for alias in self._job.models if self._takes_all else ():
-            for domain in get_args(RequestDomain):
-                if domain != _HEALTH:
-                    yield from self._requests.route(alias, domain)
+            for domain in _CALLED:
+                yield from self._requests.route(alias, domain)

@@ -37,6 +37,7 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
             )
         ]
     if actor == REQUEST_ADMISSION:
+        run.circuits.forget()
         register = RegisterRequestResources(
             plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
         )

@@ -100,8 +100,6 @@ def test_a10_aliases_of_one_endpoint_are_merged_to_the_least_of_their_caps():
     assert configured.request_resources == (
         "sim/sim-1/chat",
         "sim/sim-2/embedding",
-        "sim/sim-1/healthcheck",
-        "sim/sim-2/healthcheck",
     )
     assert configured.request_initial_limits["sim/sim-1/chat"].value == 6
 

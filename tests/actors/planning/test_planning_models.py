@@ -108,8 +108,6 @@ def test_a2_a13_the_promised_job_file_loads_and_prepares_as_it_was_written(tmp_p
     assert names_in(plan) == [
         "local/small/chat",
         "storm/small/chat",
-        "local/small/healthcheck",
-        "storm/small/healthcheck",
     ]
     budgets = RequestBudgets(requests_per_minute=600, output_tokens_per_minute=100_000)
     assert {spec.budgets for spec in plan.request_resources} == {budgets}
@@ -239,12 +237,11 @@ def test_a2_what_is_asked_of_one_alias_does_not_exceed_the_cap_of_another():
 # -- which models are in use -------------------------------------------------------------------------
 
 
-def test_only_used_models_are_registered_and_their_health_may_be_asked_after():
+def test_only_used_models_are_registered_and_the_plan_says_whether_to_ask_after_their_health():
     quiet, asked = plan_of(a_job()), plan_of(a_job(health_check=True, on_provider_exhausted="stop"))
 
     assert names_in(quiet) == ["one/big/chat", "two/big/chat"]
-    assert names_in(asked) == [*names_in(quiet), "one/big/healthcheck", "two/big/healthcheck"]
-    assert [spec.static_cap for spec in asked.request_resources] == [8] * 4
+    assert names_in(asked) == names_in(quiet)
     assert (quiet.on_provider_exhausted, quiet.health_check) == ("wait", False)
     assert (asked.on_provider_exhausted, asked.health_check) == ("stop", True)
 

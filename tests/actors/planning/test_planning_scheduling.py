@@ -60,8 +60,7 @@ def amounts_of(column, **settings):
 
 def called_in(plan):
     """Return the resources that a plan registers for calls, by name."""
-    names = [spec.resource.name for spec in plan.request_resources]
-    return [name for name in names if not name.endswith("/healthcheck")]
+    return [spec.resource.name for spec in plan.request_resources]
 
 
 async def async_function():
@@ -103,8 +102,6 @@ def test_the_penguins_job_prepares_as_it_stands():
     assert [spec.resource.name for spec in plan.request_resources] == [
         "sim/sim-writer/chat",
         "sim/sim-judge/chat",
-        "sim/sim-writer/healthcheck",
-        "sim/sim-judge/healthcheck",
     ]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=JobPlan) == plan
 
@@ -192,7 +189,6 @@ def test_a_function_may_declare_an_endpoint_of_the_job():
     assert scheduling.request_resource == RequestResourceKey("sim", "big", "embedding")
     assert {spec.resource.name: spec.static_cap for spec in plan.request_resources} == {
         "sim/big/embedding": 8,
-        "sim/big/healthcheck": 8,
     }
 
 
@@ -221,7 +217,7 @@ def test_a10_aliases_of_one_endpoint_share_the_least_of_their_caps():
         {"a": ChatColumn(model="writer", prompt="p"), "b": ChatColumn(model="again", prompt="p")},
         models={"again": ModelConfig(provider="sim", model="big", max_parallel_requests=5)},
     )
-    spec, _ = plan.request_resources
+    (spec,) = plan.request_resources
     assert (spec.static_cap, spec.aliases) == (5, ("writer", "again"))
     assert spec.raw_caps == {"writer": 8, "again": 5}
     assert {each.scheduling.group.weight for each in plan.generators} == {5}
