@@ -18,6 +18,7 @@ from messages._base import (
 )
 from messages.request_admission import RegisterRequestResources
 from messages.task_admission import (
+    ForgetRequestPressure,
     RecoverTaskLeases,
     ReturnTaskLeases,
     TaskAdmissionConfig,
@@ -29,7 +30,7 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
     """Return what brings a restarted actor back into the run."""
     plan = run.plan
     if actor == TASK_ADMISSION:
-        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
         leases = list(run.outstanding.values())
         return [
             Outgoing(
@@ -38,7 +39,9 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
         ]
     if actor == REQUEST_ADMISSION:
         register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
-        return [Outgoing(REQUEST_ADMISSION, register)]
+        # First: what the new incarnation finds pressed, it tells once it knows the resources.
+        forget = Outgoing(TASK_ADMISSION, ForgetRequestPressure(plan.run_id))
+        return [forget, Outgoing(REQUEST_ADMISSION, register)]
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.
         run.worker_ready = False

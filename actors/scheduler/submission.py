@@ -136,7 +136,7 @@ class Submission:
 
     def _configure(self) -> Outgoing:
         plan = self._ready().plan
-        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
         return Outgoing(TASK_ADMISSION, ConfigureTaskAdmission(self.run_id, config, reply_to=SCHEDULER))
 
     def _register(self) -> Outgoing:

@@ -13,7 +13,12 @@ from messages.describe import describe_run
 from messages.scheduler import JobAccepted, JobStatus, SchedulerSnapshot
 from messages.storage import JournalFailed, RowGroupLoaded, RowGroupStored, StorageFailed
 from messages.supervision import ActorRestarted, HandlerFailed
-from messages.task_admission import TaskLeasesDecided, TaskLeasesRecovered, TaskLeasesReturned
+from messages.task_admission import (
+    TaskAdmissionViewChanged,
+    TaskLeasesDecided,
+    TaskLeasesRecovered,
+    TaskLeasesReturned,
+)
 from messages.telemetry import Event, RecordEvents
 from messages.worker import CancelTasks, JobPrepared
 
@@ -35,6 +40,7 @@ class Running(Phase):
             TaskLeasesDecided: run.on_decided,
             TaskLeasesReturned: self._returned,
             TaskLeasesRecovered: self._recovered,
+            TaskAdmissionViewChanged: self._view_changed,
             StorageFailed: self._storage_failed,
             JournalFailed: self._journal_failed,
             HandlerFailed: self._handler_failed,
@@ -112,6 +118,10 @@ class Running(Phase):
 
     def _recovered(self, message: TaskLeasesRecovered, _now: float) -> list[Outgoing]:
         self._run.on_recovered(message)
+        return []
+
+    def _view_changed(self, message: TaskAdmissionViewChanged, _now: float) -> list[Outgoing]:
+        self._run.dispatcher.apply(message.view)  # a wake-up: the dispatch follows when no message waits
         return []
 
     def _worker_ready(self, _message: JobPrepared, _now: float) -> list[Outgoing]:
