@@ -30,7 +30,7 @@ from tests.actors.scheduler.control_builders import (
 )
 from tests.own_policy import OneAtATime
 
-LIMITS = {"submission": 6, "gpu": 2, "llm_wait": 4, "request:x/m": 3, "request:y/m": 2, "request:x+y/n": 3}
+LIMITS = {"submission": 12, "gpu": 3, "llm_wait": 8, "request:x/m": 6, "request:y/m": 5, "request:x+y/n": 4}
 REPLICAS = {"request:x+y/n": ("x/n", "y/n")}
 ENDPOINTS = ("x/m", "y/m", "x/n", "y/n")
 VECTORS = (
@@ -65,10 +65,9 @@ class DispatchMachine(RuleBasedStateMachine):
     """Both sides' messages keep their order; which side is delivered next is anybody's choice."""
 
     @initialize(
-        limits=st.lists(st.sampled_from((None, 1, 1, 2, 3)), min_size=len(NAMES), max_size=len(NAMES)),
+        limits=st.lists(st.sampled_from((None, 1, 2, 4, 8)), min_size=len(NAMES), max_size=len(NAMES)),
         weights=st.lists(st.sampled_from(WEIGHTS), min_size=len(NAMES), max_size=len(NAMES)),
-        vectors=st.none()
-        | st.lists(st.sampled_from(range(len(VECTORS))), min_size=len(NAMES), max_size=len(NAMES)),
+        vectors=st.none() | st.lists(st.sampled_from(VECTORS), min_size=len(NAMES), max_size=len(NAMES)),
         judge=st.sampled_from(JUDGES),
         aware=st.booleans(),
     )
@@ -90,13 +89,18 @@ class DispatchMachine(RuleBasedStateMachine):
 
     # -- what may happen ---------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 4), vector=st.integers(0, len(VECTORS) - 1))
+    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 4), vector=st.sampled_from(VECTORS))
     def enqueue(self, name, count, vector):
         if self.vectors is not None:
             vector = self.vectors[NAMES.index(name)]
         for _ in range(count):
             self.last_id += 1
-            self.dispatcher.queue.enqueue([an_item(self.last_id, self.groups[name], **VECTORS[vector])])
+            self.dispatcher.queue.enqueue([an_item(self.last_id, self.groups[name], **vector)])
+
+    @rule(count=st.integers(2, 8), vector=st.sampled_from(VECTORS))
+    def enqueue_everywhere(self, count, vector):
+        for name in NAMES:
+            self.enqueue(name, count, vector)
 
     @rule()
     def ask(self):
