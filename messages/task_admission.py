@@ -82,7 +82,7 @@ class TaskAdmissionConfig(Value, frozen=True):
     """Capacities, all positive. `resource_limits` includes `submission`.
 
     `replicas` says of each task resource that stands for models which endpoints serve it: it is pressed
-    when all of them are (A12).
+    when all of them are (A12). One that is not named there is served by the endpoint in its own name.
     """
 
     resource_limits: dict[SchedulerResourceKey, int]
@@ -113,6 +113,13 @@ class TaskAdmissionView(Value, frozen=True, gc=False):
         available = self.resources_available
         held = {resource: limit - available[resource] for resource, limit in self.resource_limits.items()}
         return {resource: amount for resource, amount in held.items() if amount}
+
+    def pressed_of(self, request: SchedulerResourceRequest) -> SchedulerResourceKey | None:
+        """Return the resource of `request` that is under pressure, the first of several; None: it is not."""
+        for resource, _ in request.amounts:
+            if resource in self.pressed:
+                return resource
+        return None
 
 
 class TaskAdmissionViewUpdate(Value, frozen=True, gc=False):
@@ -152,12 +159,17 @@ class PolicyStateDelta(Value, frozen=True, gc=False):
 class Recheck(Value, frozen=True, gc=False):
     """When a policy's refusal may change, so that the group need not be judged on every pass.
 
-    Always when a lease of the group comes back, and when no peer presses the group any more; beside
-    these, when the weight that competes for `resource` falls below `weight_below`.
+    Always when a lease of the group comes back, when no peer presses the group any more, and when what is
+    under pressure changes; beside these, when the weight that competes for `resource` falls below
+    `weight_below`. With `among_unpressed` only groups compete that are under no pressure themselves (A12).
+    A group that is `yielding` was passed over for such groups: its turn comes, at the latest, when none of
+    them can go.
     """
 
     resource: SchedulerResourceKey = ""
     weight_below: float = 0.0
+    among_unpressed: bool = False
+    yielding: bool = False
 
 
 class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
@@ -245,6 +257,15 @@ class TaskAdmissionViewChanged(Message, frozen=True, gc=False):
     view: TaskAdmissionViewUpdate
 
 
+class ForgetRequestPressure(Message, frozen=True):
+    """The scheduler to task admission: request admission was lost, and what it has told no longer holds.
+
+    Its new incarnation tells what it finds pressed, and knows of nothing that ended with the old one.
+    """
+
+    run_id: str
+
+
 class RecoverTaskLeases(Query, frozen=True):
     """The scheduler to the incarnation `generation`: these tasks run under leases of earlier ones.
 
@@ -290,5 +311,10 @@ class TaskAdmissionSnapshot(Message, frozen=True):
 
 
 Command: TypeAlias = (
-    ConfigureTaskAdmission | AcquireTaskLeases | ReturnTaskLeases | RecoverTaskLeases | AwaitTaskLeases
+    ConfigureTaskAdmission
+    | AcquireTaskLeases
+    | ReturnTaskLeases
+    | ForgetRequestPressure
+    | RecoverTaskLeases
+    | AwaitTaskLeases
 )

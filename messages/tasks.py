@@ -149,11 +149,16 @@ class TaskOutcome(Value, frozen=True, gc=False):
 
 
 class HeadDemand(Value, frozen=True, gc=False):
-    """The queued groups whose next task asks for one same resource vector."""
+    """The queued groups whose next task asks for one same resource vector.
+
+    `refused` of the groups are looked past: the policy refused them, and nothing has happened since that
+    could change its answer. It is counted while a resource is under pressure, and else 0.
+    """
 
     request: SchedulerResourceRequest
     groups: int
     weight: float
+    refused: int = 0
 
 
 class QueueView(Value, frozen=True, gc=False):

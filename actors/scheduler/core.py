@@ -28,6 +28,7 @@ from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import (
     TaskAdmissionConfigured,
     TaskAdmissionPolicy,
+    TaskAdmissionViewChanged,
     TaskLeasesDecided,
     TaskLeasesRecovered,
     TaskLeasesReturned,
@@ -62,6 +63,7 @@ _ACCEPTED: frozenset[type[Message]] = frozenset(
         TaskLeasesDecided,
         TaskLeasesReturned,
         TaskLeasesRecovered,
+        TaskAdmissionViewChanged,
         TaskLeasesSettled,
         StorageFailed,
         JournalFailed,

@@ -4,7 +4,9 @@ Owns the queue and a copy of task admission's view. Between two views availabili
 only the scheduler asks for leases, workers only return them. So what is selected against the copy is
 at worst too careful. One request is under way at a time; everything eligible goes into it.
 
-A group that the policy refuses is parked and not judged on every pass: see `parking`.
+A group that the policy refuses is parked and not judged on every pass: see `parking`. One that it passes
+over because a provider is under pressure gives way to others within a pass: once none of them can go any
+more it gets its turn in the same pass, so nothing stays idle for its sake (A12, T13).
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+import msgspec
+
+from actors.scheduler.advisory import Advisory
 from actors.scheduler.fair_queue import FairTaskQueue
-from actors.scheduler.parking import Parking
+from actors.scheduler.parking import Contest, Parking
 from messages.task_admission import (
     TaskAdmissionBlockSummary,
     TaskAdmissionPolicy,
@@ -25,7 +30,9 @@ from messages.task_admission import (
 )
 from messages.tasks import (
     GroupName,
+    HeadDemand,
     QueueSelection,
+    QueueView,
     SchedulableTask,
     SchedulerResourceKey,
     SchedulerResourceRequest,
@@ -40,12 +47,14 @@ class Dispatcher:
 
     def __init__(self, policy: TaskAdmissionPolicy, view: TaskAdmissionView) -> None:
         self.queue = FairTaskQueue()
+        self.advisory = Advisory(self.queue)
         self._policy = policy
         self._view = view
         self._asked: list[QueueSelection] = []
         self._parking = Parking(self.queue)
         self._now = 0.0
         self._refused: list[tuple[GroupName, TaskAdmissionPolicyDecision]] = []
+        self._seen: tuple[QueueView, int, QueueView] | None = None
 
     @property
     def asking(self) -> bool:
@@ -58,7 +67,7 @@ class Dispatcher:
 
     def wake_at(self) -> float | None:
         """Return when a refusal may change by the mere passing of time (T13)."""
-        return self._parking.available_after(later_than=self._now)
+        return self._parking.wake_at(later_than=self._now)
 
     def select(self, *, now: float = 0.0) -> list[QueueSelection]:
         """Return every eligible task in fair order, held in the queue, to ask leases for.
@@ -73,18 +82,16 @@ class Dispatcher:
         judged: set[GroupName] = set()
         if self._parking:
             self._look_again(judged)
-        while True:
-            selection = queue.select_next(self._is_eligible, self._fits)
-            if self._refused:
-                self._park_refused()
-            if selection is None:
-                if self._parking and self._look_again(judged):
-                    continue
-                break
+        while (selection := self._next(judged)) is not None:
+            if self._view.pressed:
+                selection = msgspec.structs.replace(selection, queue_view=self._queue_view())
+                self.advisory.gets_its_turn(selection.item.group.name)
             queue.hold(selection)
             selections.append(selection)
             self._foresee(selection.item, available)
         self._asked = selections
+        if self._parking.yielding:
+            self.advisory.note(self._parking.yielding)
         return selections
 
     def decide(
@@ -116,6 +123,10 @@ class Dispatcher:
         _replace(view.leased_resources_by_group, update.leased_resources_by_group)
         _replace(view.running_by_group, update.running_by_group)
         _replace(view.policy_debt_by_group_resource, update.policy_debt_by_group_resource)
+        if update.pressed is not None:
+            view.pressed.clear()
+            view.pressed.update(update.pressed)
+            self._pressure_changed()
         if self._parking:
             for name in update.running_by_group:
                 self._parking.unpark(name)
@@ -123,12 +134,13 @@ class Dispatcher:
     def replace_view(self, view: TaskAdmissionView) -> None:
         """Go on from the view of a new incarnation of task admission; every group is judged anew."""
         self._view = view
-        self._parking.unpark_all()
+        self._pressure_changed()
 
     def discard(self, task_ids: Iterable[TaskId]) -> None:
         """Remove tasks that are no longer wanted; a group that lost some is judged anew."""
         for item in self.queue.discard(task_ids):
             self._parking.unpark(item.group.name)
+            self.advisory.lost_a_task(item.group.name)
 
     def explain_blocked(self) -> TaskAdmissionBlockSummary:
         """Return why nothing that is queued may start right now.
@@ -148,16 +160,74 @@ class Dispatcher:
             queued_count=len(self.queue),
             dominant_reasons=reasons,
             available_after=self._parking.available_after(),
-            diagnostics={"groups_by_reason": dict(counts), "short_of": short},
+            diagnostics={
+                "groups_by_reason": dict(counts),
+                "short_of": short,
+                "passed_over": {
+                    name: decision.diagnostics.get("resource")
+                    for name, decision in self._parking.yielding.items()
+                },
+            },
         )
 
     # -- inside ------------------------------------------------------------------------------------
 
+    def _next(self, judged: set[GroupName]) -> QueueSelection | None:
+        """Return the first of all that may go; None once everything that fits was judged and refused."""
+        turns_given = False
+        while True:
+            selection = self.queue.select_next(self._is_eligible, self._fits)
+            if self._refused:
+                self._park_refused()
+            if selection is None:
+                if self._parking and self._look_again(judged):
+                    turns_given = False
+                    continue
+            elif not self._parking.yielding or not self._is_pressed(selection.item):
+                return selection
+            # None of the others can go. Where one that is under pressure may, so may all: in their order.
+            if turns_given or not self._give_turns():
+                return selection
+            turns_given = True
+
     def _is_eligible(self, item: SchedulableTask) -> bool:
-        decision = self._policy.evaluate(item, self.queue.pressure(), self._view)
+        decision = self._policy.evaluate(item, self._queue_view(), self._view)
         if not decision.allowed:
             self._refused.append((item.group.name, decision))
         return decision.allowed
+
+    def _queue_view(self) -> QueueView:
+        """Return what the policy reads of the queue; under pressure it says who has been refused (A12)."""
+        queue_view = self.queue.pressure()
+        if not self._view.pressed:
+            return queue_view
+        version = self._parking.version
+        if self._seen is None or self._seen[0] is not queue_view or self._seen[1] != version:
+            refused = self._parking.parked_with
+            heads = tuple(
+                HeadDemand(head.request, head.groups, head.weight, refused(head.request))
+                for head in queue_view.heads
+            )
+            self._seen = (queue_view, version, msgspec.structs.replace(queue_view, heads=heads))
+        return self._seen[2]
+
+    def _is_pressed(self, item: SchedulableTask) -> bool:
+        return self._view.pressed_of(item.resource_request) is not None
+
+    def _pressure_changed(self) -> None:
+        """Judge every group anew: what is under pressure decides who competes with whom."""
+        self._parking.unpark_all()
+        self.advisory.pressure_changed(self._view)
+
+    def _give_turns(self) -> bool:
+        """Look again at the groups that gave way, where they could go; return whether there is any.
+
+        Called when everything else that could go has been judged. Where nothing is queued that they gave
+        way to, they are not passed over any more, whether they could go or not.
+        """
+        heads = self.queue.pressure().heads
+        waited_for = any(self._view.pressed_of(head.request) is None for head in heads)
+        return self._parking.unpark_yielding(self._fits if waited_for else lambda _: True)
 
     def _fits(self, request: SchedulerResourceRequest) -> bool:
         return self._short_of(request) is None
@@ -210,12 +280,14 @@ class Dispatcher:
         judged.update(found)
         return bool(found)
 
-    def _competing(self, resource: SchedulerResourceKey) -> float:
-        """Return the weight of the groups whose next task could take `resource` right now."""
+    def _competing(self, contest: Contest) -> float:
+        """Return the weight of the groups whose next task could take the contest's resource right now."""
         return sum(
             head.weight
             for head in self.queue.pressure().heads
-            if any(key == resource for key, _ in head.request.amounts) and self._fits(head.request)
+            if any(key == contest.resource for key, _ in head.request.amounts)
+            and self._fits(head.request)
+            and not (contest.among_unpressed and self._view.pressed_of(head.request) is not None)
         )
 
 

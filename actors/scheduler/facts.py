@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.scheduler.advisory import Skip
 from messages._base import SCHEDULER, TELEMETRY, Outgoing
 from messages.task_admission import TaskAdmissionBlockSummary
 from messages.tasks import RuntimeCorrelation
@@ -76,6 +77,19 @@ class Facts:
                 **summary.diagnostics,
             }
             self.add(Event(state, now, diagnostics=diagnostics))
+
+    def passed_over(self, skips: list[Skip], now: float) -> None:
+        """Tell whose groups have begun to let others go first, because a provider is under pressure (A12)."""
+        for item, decision in skips:
+            self.add(
+                Event(
+                    "request_pressure_advisory_skipped",
+                    now,
+                    item.correlation,
+                    reason_or_outcome=decision.reason or "",
+                    diagnostics=decision.diagnostics,
+                )
+            )
 
     def _seal(self) -> None:
         if self._events:

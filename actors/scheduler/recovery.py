@@ -18,6 +18,7 @@ from messages._base import (
 )
 from messages.request_admission import RegisterRequestResources
 from messages.task_admission import (
+    ForgetRequestPressure,
     RecoverTaskLeases,
     ReturnTaskLeases,
     TaskAdmissionConfig,
@@ -41,7 +42,9 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
         register = RegisterRequestResources(
             plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
         )
-        return [Outgoing(REQUEST_ADMISSION, register)]
+        # First: what the new incarnation finds pressed, it tells once it knows the resources.
+        forget = Outgoing(TASK_ADMISSION, ForgetRequestPressure(plan.run_id))
+        return [forget, Outgoing(REQUEST_ADMISSION, register)]
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.
         run.worker_ready = False

@@ -153,6 +153,7 @@ class JobRun:
         if self.stopping or self.dispatcher.asking or not self.worker_ready:
             return []
         selections = self.dispatcher.select(now=now)
+        self.facts.passed_over(self.dispatcher.advisory.take(), now)
         if not selections:
             if len(self.dispatcher.queue):
                 self.facts.queue_is_blocked(self.dispatcher.explain_blocked(), now)

@@ -1,7 +1,8 @@
 """Decides which selected tasks get a lease, and accounts for every token that comes back.
 
-Owns the ledger and the policy. Knows nothing of columns' meaning, row data, workers or providers. The
-lease events are made here, because here is where a lease begins and ends.
+Owns the ledger and the policy. Knows nothing of columns' meaning, row data, workers or providers, but for
+what request admission says is under pressure (A12). The lease events are made here, because here is where
+a lease begins and ends.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.task_admission.ledger import Ledger
+from actors.task_admission.provider_pressure import ProviderPressure
 from messages._base import SCHEDULER, TELEMETRY, Message, Outgoing
+from messages.request_admission import RequestPressureChanged
 from messages.task_admission import (
     AcquireTaskLeases,
     AwaitTaskLeases,
     ConfigureTaskAdmission,
+    ForgetRequestPressure,
     RecoverTaskLeases,
     ReturnTaskLeases,
+    TaskAdmissionConfig,
     TaskAdmissionConfigured,
     TaskAdmissionDenied,
     TaskAdmissionPolicy,
     TaskAdmissionSnapshot,
+    TaskAdmissionViewChanged,
     TaskLease,
     TaskLeaseRelease,
     TaskLeaseReturn,
@@ -41,20 +47,24 @@ class TaskAdmissionCore:
         self._generation = generation
         self._policy: TaskAdmissionPolicy | None = None
         self._ledger = Ledger({}, generation=generation)
+        self._pressure = ProviderPressure()
+        self._run_id: str | None = None
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             ConfigureTaskAdmission: self._configure,
             AcquireTaskLeases: self._acquire,
             ReturnTaskLeases: self._return,
             RecoverTaskLeases: self._recover,
             AwaitTaskLeases: self._await,
+            RequestPressureChanged: self._pressure_changed,
+            ForgetRequestPressure: self._forget_pressure,
         }
         self._reissued: dict[int, TaskLease] = {}
         self._awaiting: AwaitTaskLeases | None = None
-        self._until_recovered: list[AcquireTaskLeases | ReturnTaskLeases] = []
+        self._until_recovered: list[Message] = []
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
-        """The commands of `messages.task_admission`."""
+        """The commands of `messages.task_admission`, and what request admission tells."""
         return frozenset(self._handlers)
 
     @property
@@ -96,12 +106,8 @@ class TaskAdmissionCore:
     # -- commands ----------------------------------------------------------------------------------
 
     def _configure(self, message: ConfigureTaskAdmission, _now: float) -> list[Outgoing]:
-        config = message.config
-        self._policy = self._policy_named(config.policy)
         self._until_recovered.clear()
-        self._ledger = Ledger(
-            config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
-        )
+        self._begin(message.run_id, message.config)
         configured = TaskAdmissionConfigured(message.run_id, self._generation, self._ledger.snapshot())
         return [Outgoing(message.reply_to or SCHEDULER, configured)]
 
@@ -109,11 +115,7 @@ class TaskAdmissionCore:
         """Take over what an earlier generation had granted, then do what has waited for that."""
         if message.generation != self._generation or not self._recovering:
             return []  # meant for one that was lost in its turn
-        config = message.config
-        self._policy = self._policy_named(config.policy)
-        self._ledger = Ledger(
-            config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
-        )
+        self._begin(message.run_id, message.config)
         leases = [self._ledger.adopt(lost, now=now) for lost in message.leases]
         self._reissued = {lost.lease_id: lease for lost, lease in zip(message.leases, leases, strict=True)}
         events = [
@@ -134,6 +136,15 @@ class TaskAdmissionCore:
         for waited in waiting:
             outgoing += self.handle(waited, now=now)
         return outgoing + self._settled()
+
+    def _begin(self, run_id: str, config: TaskAdmissionConfig) -> None:
+        """Count anew, for this run. Nothing is under pressure until request admission says so."""
+        self._run_id = run_id
+        self._policy = self._policy_named(config.policy)
+        self._ledger = Ledger(
+            config.resource_limits, generation=self._generation, last_id=self._ledger.last_id
+        )
+        self._pressure = ProviderPressure(config)
 
     @property
     def _recovering(self) -> bool:
@@ -224,6 +235,30 @@ class TaskAdmissionCore:
         if refused:
             facts.append(Outgoing(TELEMETRY, RecordEvents("scheduler", refused)))
         return [*facts, Outgoing(SCHEDULER, returned_leases), *self._settled()]
+
+    def _pressure_changed(self, message: RequestPressureChanged, _now: float) -> list[Outgoing]:
+        if self._recovering:
+            self._until_recovered.append(message)
+            return []
+        if message.run_id != self._run_id:
+            return []
+        self._pressure.note(message.pressures)
+        return self._tell_pressed()
+
+    def _forget_pressure(self, message: ForgetRequestPressure, _now: float) -> list[Outgoing]:
+        if self._recovering:
+            self._until_recovered.append(message)
+            return []
+        if message.run_id != self._run_id:
+            return []
+        self._pressure.forget()
+        return self._tell_pressed()
+
+    def _tell_pressed(self) -> list[Outgoing]:
+        """Return what tells the scheduler what is under pressure, if that is news (T13)."""
+        if not self._ledger.press(self._pressure.pressed()):
+            return []
+        return [Outgoing(SCHEDULER, TaskAdmissionViewChanged(self._ledger.take_update()))]
 
     def _await(self, message: AwaitTaskLeases, _now: float) -> list[Outgoing]:
         self._awaiting = message

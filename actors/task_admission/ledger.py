@@ -49,6 +49,7 @@ class Ledger:
         self._next_id = self._first_id
         self._version = 0
         self._touched: set[GroupName] = set()
+        self._pressed_changed = False
 
     @property
     def last_id(self) -> int:
@@ -133,6 +134,15 @@ class Ledger:
         """Tell of a group in the next update although nothing of it has changed."""
         self._touched.add(group)
 
+    def press(self, pressed: dict[SchedulerResourceKey, float | None]) -> bool:
+        """Let the view say that this is under pressure and nothing else; return whether that is news."""
+        if pressed == self.view.pressed:
+            return False
+        self.view.pressed.clear()
+        self.view.pressed.update(pressed)
+        self._pressed_changed = True
+        return True
+
     def take_update(self) -> TaskAdmissionViewUpdate:
         """Return what changed since the last update, and start the next one."""
         self._tidy()
@@ -148,8 +158,10 @@ class Ledger:
             policy_debt_by_group_resource={
                 group: dict(view.policy_debt_by_group_resource.get(group, {})) for group in touched
             },
+            pressed=view.pressed.copy() if self._pressed_changed else None,
         )
         self._touched = set()
+        self._pressed_changed = False
         return update
 
     def snapshot(self) -> TaskAdmissionView:
@@ -163,6 +175,7 @@ class Ledger:
             running_by_group=dict(view.running_by_group),
             policy_debt_by_group_resource={k: dict(v) for k, v in view.policy_debt_by_group_resource.items()},
             version=self._version,
+            pressed=dict(view.pressed),
         )
 
     def check(self) -> None:

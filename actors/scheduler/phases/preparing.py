@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from actors.scheduler.phases.phase import DRAIN_SECONDS, Desk, Orphan, Phase, answer, log_line
 from actors.scheduler.phases.running import Running
 from actors.scheduler.run import JobRun
@@ -20,7 +22,7 @@ from messages.request_admission import RequestResourcesRegistered
 from messages.scheduler import CheckJob, JobChecked, JobRejected
 from messages.storage import FilesInspected, RunOpened, RunRefused
 from messages.supervision import ActorRestarted, HandlerFailed
-from messages.task_admission import TaskAdmissionConfigured
+from messages.task_admission import TaskAdmissionConfigured, TaskAdmissionViewChanged
 from messages.telemetry import RunLogOpened, RunLogRefused
 from messages.worker import CancelTasks, JobPrepared, JobUnpreparable, ModelsProbed, ReleaseJob
 
@@ -47,6 +49,7 @@ class Preparing(Phase):
             RunOpened: self._step,
             RunRefused: self._run_refused,
             TaskAdmissionConfigured: self._step,
+            TaskAdmissionViewChanged: self._view_changed,
             RequestResourcesRegistered: self._step,
             HandlerFailed: self._handler_failed,
             ActorRestarted: self._restarted,
@@ -100,6 +103,13 @@ class Preparing(Phase):
     def _step(self, message: Any, now: float) -> list[Outgoing]:
         self._submission.note(message)
         return self._go_on(now)
+
+    def _view_changed(self, message: TaskAdmissionViewChanged, _now: float) -> list[Outgoing]:
+        """Keep what is under pressure: the job begins with it. Before there is a view it is another run's."""
+        view, pressed = self._submission.view, message.view.pressed
+        if view is not None and pressed is not None:
+            self._submission.view = msgspec.structs.replace(view, pressed=pressed)
+        return []
 
     def _log_refused(self, message: RunLogRefused, _now: float) -> list[Outgoing]:
         self._submission.refuse_step()

@@ -14,7 +14,12 @@ from messages.request_admission import RequestCircuitChanged
 from messages.scheduler import JobAccepted, JobStatus, SchedulerSnapshot
 from messages.storage import JournalFailed, RowGroupLoaded, RowGroupStored, StorageFailed
 from messages.supervision import ActorRestarted, HandlerFailed
-from messages.task_admission import TaskLeasesDecided, TaskLeasesRecovered, TaskLeasesReturned
+from messages.task_admission import (
+    TaskAdmissionViewChanged,
+    TaskLeasesDecided,
+    TaskLeasesRecovered,
+    TaskLeasesReturned,
+)
 from messages.telemetry import Event, RecordEvents
 from messages.worker import CancelTasks, JobPrepared
 
@@ -37,6 +42,7 @@ class Running(Phase):
             TaskLeasesReturned: self._returned,
             TaskLeasesRecovered: self._recovered,
             RequestCircuitChanged: self._circuit_changed,
+            TaskAdmissionViewChanged: self._view_changed,
             StorageFailed: self._storage_failed,
             JournalFailed: self._journal_failed,
             HandlerFailed: self._handler_failed,
@@ -123,6 +129,10 @@ class Running(Phase):
         outgoing = [] if news is None else [log_line(now, news.level, news.event, **news.fields)]
         exhausted = circuits.verdict(now)
         return outgoing if exhausted is None else outgoing + self._stop("failed", exhausted, now)
+
+    def _view_changed(self, message: TaskAdmissionViewChanged, _now: float) -> list[Outgoing]:
+        self._run.dispatcher.apply(message.view)  # a wake-up: the dispatch follows when no message waits
+        return []
 
     def _worker_ready(self, _message: JobPrepared, _now: float) -> list[Outgoing]:
         self._run.worker_ready = True  # a worker that was lost has the job's generators again

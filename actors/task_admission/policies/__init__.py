@@ -8,6 +8,7 @@ from actors.task_admission.policies.bounded_borrow import (
     BoundedBorrowConfig,
     BoundedBorrowTaskAdmissionPolicy,
 )
+from actors.task_admission.policies.provider_aware import ProviderAwareTaskAdmissionPolicy
 from actors.task_admission.policies.strict_fair import StrictFairTaskAdmissionPolicy
 from messages.callables import resolve_reference
 from messages.hints import possible
@@ -16,6 +17,7 @@ from messages.task_admission import TaskAdmissionPolicy
 __all__ = [
     "BoundedBorrowConfig",
     "BoundedBorrowTaskAdmissionPolicy",
+    "ProviderAwareTaskAdmissionPolicy",
     "StrictFairTaskAdmissionPolicy",
     "policy_named",
 ]
@@ -24,6 +26,7 @@ __all__ = [
 _METHODS = ("evaluate", "on_acquire", "on_release")
 _POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
     "bounded_borrow": BoundedBorrowTaskAdmissionPolicy,
+    "provider_aware": ProviderAwareTaskAdmissionPolicy,
     "strict_fair": StrictFairTaskAdmissionPolicy,
 }
 

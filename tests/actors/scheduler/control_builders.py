@@ -6,6 +6,7 @@ from actors.task_admission.core import TaskAdmissionCore
 from actors.task_admission.policies import policy_named
 from messages._base import TELEMETRY
 from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
+from messages.request_admission import RequestPressureSnapshot
 from messages.task_admission import (
     ConfigureTaskAdmission,
     TaskAdmissionConfig,
@@ -15,6 +16,7 @@ from messages.task_admission import (
 from messages.tasks import (
     QueueSelection,
     QueueView,
+    RequestResourceKey,
     RuntimeCorrelation,
     SchedulableTask,
     SchedulerResourceRequest,
@@ -64,12 +66,31 @@ def a_view(**limits):
     )
 
 
-def configured_admission(*, generation=1, policy=None, **limits):
+def configured_admission(*, generation=1, policy=None, replicas=None, **limits):
     """Return a task admission core that counts against `limits`, and the view it answered with."""
     core = TaskAdmissionCore(lambda _: policy or policy_named("strict_fair"), generation=generation)
-    config = TaskAdmissionConfig(limits or {"submission": 10})
+    config = TaskAdmissionConfig(limits or {"submission": 10}, replicas=replicas or {})
     (answer,) = core.handle(ConfigureTaskAdmission(RUN, config, reply_to="scheduler"), now=0.0)
     return core, answer.message.view
+
+
+def a_pressure(endpoint, *, domain="chat", now=0.0, cooldown=0.0, waiters=0, probe_at=None):
+    """Return how a resource of `endpoint` (`provider/model`) is: under pressure if any of these says so."""
+    provider, model_id = endpoint.split("/")
+    return RequestPressureSnapshot(
+        captured_at=now,
+        sequence=1,
+        resource=RequestResourceKey(provider, model_id, domain),
+        effective_max=4,
+        current_limit=1,
+        in_flight=0,
+        active_leases=0,
+        waiters=waiters,
+        blocked_until=now + cooldown if cooldown else None,
+        cooldown_remaining=cooldown,
+        circuit="closed" if probe_at is None else "open",
+        next_probe_at=probe_at,
+    )
 
 
 def returned(lease, outcome=SUCCESS):

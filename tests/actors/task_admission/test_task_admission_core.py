@@ -9,6 +9,7 @@ import pytest
 
 from actors.task_admission.core import TaskAdmissionCore
 from actors.task_admission.policies import policy_named
+from messages.request_admission import RequestPressureChanged
 from messages.supervision import GetSnapshot
 from messages.task_admission import (
     AcquireTaskLeases,
@@ -249,7 +250,7 @@ def test_t11_a_peer_that_could_not_go_now_does_not_press(core_of):
 
 def test_it_takes_its_commands_and_no_others(core_of):
     core = core_of()
-    assert core.accepts == set(get_args(Command))
+    assert core.accepts == {*get_args(Command), RequestPressureChanged}
     assert GetSnapshot not in core.accepts
     assert core.idle(now=1.0) == []
     assert core.next_deadline() is None
