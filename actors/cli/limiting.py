@@ -95,7 +95,8 @@ def _full_resource(view: RunView) -> Limiting | None:
         return None
     full = [name for name, free in accounts.resources_available.items() if free == 0]
     if full:
-        name = min(full, key=lambda name: (name == "submission", name))
+        # What every task of its kind takes is full because something narrower is, where that is full too.
+        name = min(full, key=lambda name: (name == "submission", name == "llm_wait", name))
         limit = accounts.resource_limits[name]
         held = f"{name}: all {limit} in use, {job.queued} tasks queued; raise {_setting_of(name)}"
         return Limiting("task", held)

@@ -38,6 +38,7 @@ def _of_tuning(path: str, tuning: RequestAdmissionTuning) -> Iterator[Problem]:
     yield from at_least(f"{path}.maximum", tuning.maximum, 1)
     yield from pause(f"{path}.startup_ramp_seconds", tuning.startup_ramp_seconds)
     yield from pause(f"{path}.cooldown_seconds", tuning.cooldown_seconds)
+    yield from pause(f"{path}.ceiling_hold_seconds", tuning.ceiling_hold_seconds)
     factor = tuning.multiplicative_decrease_factor
     if not 0 < factor < 1:
         expected = "expected a number between 0 and 1: what is left of the limit after a cut"

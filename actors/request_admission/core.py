@@ -186,12 +186,14 @@ class RequestAdmissionCore:
         self._facts.released(message.event_context, lease, outcome.kind, now)
         if reservation is not None and resource.endpoint.budgets is not None:
             resource.endpoint.budgets.settle(reservation, outcome, now)
+        pool = self._routes.pool_of(resource.endpoint)
+        if pool is None:
+            return outgoing  # an earlier run's: what it learnt is nothing to those that are registered now
         if outcome.kind == "rate_limited":
             self._facts.rate_limited(message.event_context, lease, resource, outcome, now)
         if learnt.transitions or learnt.circuit_changed:
             outgoing += self._tell(resource, learnt, now, message.event_context)
-        pool = self._routes.pool_of(resource.endpoint)
-        if pool is not None and pool.waiting:
+        if pool.waiting:
             outgoing += self._waiting.serve(pool, now)
         return outgoing
 

@@ -78,6 +78,15 @@ def test_a4_a_rate_limit_is_told_with_its_wait(admission):
     assert told.diagnostics == {"retry_after": 3.0, "status": 429, "blocked_until": 4.0, "in_a_row": 1}
 
 
+def test_a4_what_an_earlier_runs_late_attempt_learns_is_nothing_to_the_present_one(admission):
+    admission.ask(1)
+    admission.send(registering((CHAT, 2), run_id="run-2"))
+    admission.events.clear()
+    admission.give_back(1, now=1.0, kind="rate_limited", retry_after=30.0)
+    assert admission.events == ["request_lease_released"]
+    assert admission.ask(2, now=1.0) == [2]
+
+
 def test_a8_one_that_does_not_wait_is_told_of_the_cooldown_and_when_it_is_over(admission):
     admission.ask(1)
     admission.give_back(1, now=1.0, kind="rate_limited", retry_after=3.0)
