@@ -109,7 +109,7 @@ def penguins(tmp_path_factory):
 def a_view():
     """Make a view of a running job of 100 rows in 10 row groups; models as (in flight, limit, waiting)."""
 
-    def make(*, at=10.0, models=(), limits=None, free=None, cooldown=0.0, **job):
+    def make(*, at=10.0, models=(), limits=None, free=None, cooldown=0.0, circuit="closed", **job):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
         resources = tuple(
             RequestPressureSnapshot(
@@ -122,6 +122,7 @@ def a_view():
                 active_leases=in_flight,
                 waiters=waiting,
                 cooldown_remaining=cooldown,
+                circuit=circuit,
             )
             for number, (in_flight, limit, waiting) in enumerate(models)
         )
