@@ -40,6 +40,7 @@ def limiting(view: RunView) -> Limiting:
     return (
         _refused(view.models())
         or _waited_for_model(view.models())
+        or _passed_over(view)
         or _full_resource(view)
         or _full_model(view.models())
         or _no_running_work(view)
@@ -87,6 +88,35 @@ def _full(model: ModelView, waiting: str) -> str:
     slots = "the only slot" if model.limit == 1 else f"all {model.limit} slots"
     less = f" (of {model.maximum} at most)" if model.limit < model.maximum else ""
     return f"model {model.name}: {slots}{less} in use, {waiting}"
+
+
+def _passed_over(view: RunView) -> Limiting | None:
+    """Return who lets other work go first, where provider pressure is what stops most groups (A12)."""
+    blocked = view.job.blocked
+    if blocked is None or blocked.dominant_reasons[:1] != ("provider_pressure",):
+        return None
+    groups: dict[str, str] = blocked.diagnostics.get("passed_over", {})
+    if not groups:
+        return Limiting("request", "provider pressure: other work goes first")
+    name, resource = next(iter(groups.items()))
+    others = f" and {len(groups) - 1} more are" if len(groups) > 1 else " is"
+    return Limiting("request", f"group {name}{others} passed over: {_pressure_on(view, resource)}")
+
+
+def _pressure_on(view: RunView, task_resource: str) -> str:
+    """Return what presses the endpoint, or the replicas, that a task resource stands for."""
+    name = task_resource.removeprefix(REQUEST_RESOURCE_PREFIX)
+    providers, _, model_id = name.partition("/")
+    for pressure in view.requests.resources:
+        key = pressure.resource
+        if key.model_id != model_id or key.provider not in providers.split("+") or not pressure.is_pressed:
+            continue
+        if pressure.circuit == "open":
+            return f"the circuit of {name} is open"
+        if pressure.cooldown_remaining > 0:
+            return f"{name} is cooling down for {pressure.cooldown_remaining:.1f} s"
+        return f"{name} has {pressure.waiters} calls waiting"
+    return f"{name} is under pressure"
 
 
 def _full_resource(view: RunView) -> Limiting | None:

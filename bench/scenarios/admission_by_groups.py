@@ -39,6 +39,8 @@ SCENARIO = Scenario(
         *(cycle(groups, "bounded_borrow") for groups in GROUPS),
         cycle(1, "strict_fair"),
         cycle(256, "strict_fair"),
+        cycle(1, "provider_aware"),
+        cycle(256, "provider_aware"),
         whole(1),
         whole(256),
     ),
@@ -59,11 +61,20 @@ SCENARIO = Scenario(
             cycle(256, "strict_fair").name,
             cycle(1, "strict_fair").name,
         ),
+        *(
+            Figure(
+                f"cycle, provider_aware over bounded_borrow, {_groups(groups)}, nothing pressed",
+                "ratio",
+                cycle(groups, "provider_aware").name,
+                cycle(groups, "bounded_borrow").name,
+            )
+            for groups in (1, 256)
+        ),
         Figure("whole job, 256 groups over 1", "ratio", whole(256).name, whole(1).name),
     ),
     inputs={
         "groups": list(GROUPS),
-        "policies": ["bounded_borrow", "strict_fair"],
+        "policies": ["bounded_borrow", "strict_fair", "provider_aware"],
         "row_group_tasks": ROW_GROUP_TASKS,
         "tasks_at_once": CAPACITY,
         "cycle": "ready, enqueue, select, acquire, commit, return, complete; telemetry not observing",

@@ -106,6 +106,50 @@ def test_t11_a_group_at_its_cap_names_the_factor(a_view):
     assert "limits.group_limit_factor" in limiting(a_view(queued=3, blocked=blocked)).text
 
 
+def passed_over(**groups):
+    reasons = ("provider_pressure", "no_capacity")
+    return TaskAdmissionBlockSummary(3, reasons, diagnostics={"passed_over": groups})
+
+
+@pytest.mark.parametrize(
+    ("pressure", "why"),
+    [
+        ({"cooldown_remaining": 1.55}, "sim/m0 is cooling down for 1.6 s"),
+        ({"circuit": "open", "cooldown_remaining": 1.55}, "the circuit of sim/m0 is open"),
+        ({}, "sim/m0 is under pressure"),
+    ],
+    ids=["cooldown", "circuit", "no longer"],
+)
+def test_a12_a_group_that_is_passed_over_is_named_with_what_presses_its_model(a_view, pressure, why):
+    view = a_view(
+        models=[(0, 8, 0)], queued=3, blocked=passed_over(story="request:sim/m0"), pressure=pressure
+    )
+
+    assert limiting(view) == ("request", f"group story is passed over: {why}")
+
+
+def test_a12_the_first_of_several_groups_that_are_passed_over_stands_for_them(a_view):
+    groups = {"story": "request:sim/m0", "verdict": "request:sim/m0"}
+    view = a_view(
+        models=[(0, 8, 0)], pressure={"cooldown_remaining": 2.0}, queued=3, blocked=passed_over(**groups)
+    )
+
+    assert limiting(view).text == ("group story and 1 more are passed over: sim/m0 is cooling down for 2.0 s")
+
+
+def test_a12_replicas_are_named_together(a_view):
+    blocked = passed_over(story="request:sim+other/m0")
+    view = a_view(models=[(0, 8, 0)], pressure={"cooldown_remaining": 2.0}, queued=3, blocked=blocked)
+
+    assert limiting(view).text.endswith("sim+other/m0 is cooling down for 2.0 s")
+
+
+def test_a12_pressure_that_is_not_what_stops_most_is_not_named(a_view):
+    blocked = TaskAdmissionBlockSummary(3, ("group_cap", "provider_pressure"))
+
+    assert "limits.group_limit_factor" in limiting(a_view(queued=3, blocked=blocked)).text
+
+
 def test_r4_deferred_work_alone_is_named(a_view):
     view = a_view(leased=0, queued=0, deferred=6)
 
