@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from actors.evidence.reader import log_path
+from actors.inspection.run_account import OnEnded
 from actors.inspection.story import RunStory
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages.telemetry import LogEntry, SequencedEvent
@@ -63,10 +64,10 @@ class LogTail:
 class LogStory:
     """A log's story, which can be told further while the log grows."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Find the log. Raises as `LogTail`."""
+    def __init__(self, path: str | Path, *, ended: OnEnded | None = None) -> None:
+        """Find the log. Raises as `LogTail`; `ended` as in `RunStory`."""
         self._tail = LogTail(path)
-        self.story = RunStory()
+        self.story = RunStory(ended=ended)
 
     @property
     def path(self) -> Path:

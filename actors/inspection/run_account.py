@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from actors.inspection.charges import REASONS, Charges, named, no_charges
 from actors.inspection.columns import Columns
@@ -14,7 +14,7 @@ from actors.inspection.explained import (
     RunFacts,
     RunStatus,
 )
-from actors.inspection.lives import LISTED, Lives, explain, waits_for
+from actors.inspection.lives import LISTED, Ended, Lives, explain, waits_for
 from actors.inspection.measures import Series
 from actors.inspection.models import Models
 from actors.inspection.queue import Identity, Queue
@@ -24,12 +24,16 @@ from messages.telemetry import Event, LogEntry, RunDescriptor, SequencedEvent
 
 Handler = Callable[[SequencedEvent, Event, int], None]
 
+OnEnded = Callable[[Ended], None]
+"""Called with every execution that has ended."""
+
 
 class RunAccount:
     """Takes the events of one run. Moments are microseconds of the log's time."""
 
-    def __init__(self, run: RunDescriptor, models: Models, at: int) -> None:
+    def __init__(self, run: RunDescriptor, models: Models, at: int, ended: OnEnded | None = None) -> None:
         self._run = run
+        self._on_ended = ended
         self._started_at = self._last_at = at
         self._status: RunStatus = "unfinished"
         self.models = models
@@ -139,8 +143,10 @@ class RunAccount:
         self._returned += 1
         self._queue.released(column, at)
         self._columns.released(column, at)
-        for timeline, charges, end in self._lives.released(at):
-            self._columns.ended(timeline, charges, end)
+        for ended in self._lives.released(at):
+            self._columns.ended(*ended)
+            if self._on_ended is not None:
+                self._on_ended(ended)
 
     def _deferred(self, _placed: SequencedEvent, event: Event, at: int) -> None:
         about = _about(event)
@@ -152,10 +158,15 @@ class RunAccount:
         rows = 1 if about.row_index is not None else self._lives.rows_of(about.row_group)
         self._columns.dropped(about.task_column, event.reason_or_outcome, rows)
         ended, unwanted = self._lives.unwanted(event, at)
-        for timeline, charges, _ in ended:
-            self._columns.charge(timeline, charges)
+        self._unwanted(ended)
         if unwanted:
             self._queue.discarded(unwanted, at)
+
+    def _unwanted(self, discarded: list[Ended]) -> None:
+        for ended in discarded:
+            self._columns.charge(ended.timeline, ended.charges)
+            if self._on_ended is not None:
+                self._on_ended(ended)
 
     # -- requests ----------------------------------------------------------------------------------------
 
@@ -194,8 +205,7 @@ class RunAccount:
     def _row_group_stored(self, _placed: SequencedEvent, event: Event, at: int) -> None:
         said = event.diagnostics or {}
         left = self._lives.checkpointed(said["row_group"], at)
-        for timeline, charges, _ in left:
-            self._columns.charge(timeline, charges)
+        self._unwanted(left)
         if left:
             self._queue.discarded([each.timeline.task_execution_id for each in left], at)
         self._stored += 1
@@ -272,21 +282,26 @@ class RunAccount:
             unreadable_lines=unreadable_lines,
         )
 
+    def unfinished(self) -> Iterator[tuple[Ended, str]]:
+        """Yield what has not ended, charged up to now, the oldest first, and what each waits for."""
+        at = self._last_at
+        for timeline, charges in self._lives.unfinished(at):
+            short_of = self._queue.now_short_of
+            what = waits_for(timeline, short_of, lambda name: self.models.waiting_for(name, at))
+            yield Ended(timeline, charges, at), what
+
     def _unfinished(self, at: int) -> tuple[Charges, dict[str, Charges], list[ExecutionExplained], int]:
         """Return all charges, those of what is open by column, the oldest of that, and how many there are."""
         total, by_column = self._lives.total(), dict[str, Charges]()
         oldest: list[ExecutionExplained] = []
         count = 0
-        for timeline, charges in self._lives.unfinished(at):
+        for (timeline, charges, _), what in self.unfinished():
             count += 1
             column = by_column.setdefault(timeline.correlation.task_column, no_charges())
             for reason, amount in enumerate(charges):
                 total[reason] += amount
                 column[reason] += amount
             if len(oldest) < LISTED:
-                what = waits_for(
-                    timeline, self._queue.now_short_of, lambda name: self.models.waiting_for(name, at)
-                )
                 began = self._lives.began(timeline, at)
                 oldest.append(explain(timeline, charges, began=began, at=at, waiting_for=what))
         return total, by_column, oldest, count

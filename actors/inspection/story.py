@@ -6,17 +6,22 @@ is told.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from actors.inspection.charges import micros
 from actors.inspection.explained import RunExplained
+from actors.inspection.lives import Ended
 from actors.inspection.models import Models
-from actors.inspection.run_account import RunAccount
+from actors.inspection.run_account import OnEnded, RunAccount
 from messages.telemetry import LogEntry, RunDescriptor, SequencedEvent
 
 
 class RunStory:
     """Tells one run after the other. Pure: moments are those that events carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ended: OnEnded | None = None) -> None:
+        """Call `ended`, if given, with every execution that has ended and what it was charged to."""
+        self._on_ended = ended
         self._run: RunAccount | None = None
         self._coming = Models()
         self._events = 0
@@ -40,7 +45,7 @@ class RunStory:
         run = self._run
         if event.event_kind == "scheduler_job_started":
             described = RunDescriptor.from_builtins(event.diagnostics)
-            self._run, self._coming = RunAccount(described, self._coming, at), Models()
+            self._run, self._coming = RunAccount(described, self._coming, at, self._on_ended), Models()
         elif run is None or (run.ended and event.event_kind != "task_lease_released"):
             if event.event_kind in self._coming.handled:  # the next run's models are there before it is
                 self._coming.add(event, at)
@@ -51,6 +56,11 @@ class RunStory:
         """Take the next line of an actor's logger."""
         if self._run is not None:
             self._run.log(entry, micros(entry.captured_at))
+
+    def unfinished(self) -> Iterator[tuple[Ended, str]]:
+        """Yield the executions that have not ended, charged up to now, and what each waits for."""
+        if self._run is not None:
+            yield from self._run.unfinished()
 
     def unreadable(self) -> None:
         """Count a line of a log that could not be understood."""
