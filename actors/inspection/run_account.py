@@ -129,8 +129,7 @@ class RunAccount:
 
     def _worker(self, placed: SequencedEvent, _event: Event, at: int) -> None:
         self._lives.add(placed)
-        if self._warnings.is_blocked:
-            self._warnings.worker_lives(at)
+        self._warnings.worker_lives(at)
 
     def _completed(self, placed: SequencedEvent, event: Event, at: int) -> None:
         self._worker(placed, event, at)
@@ -176,8 +175,7 @@ class RunAccount:
 
     def _request_of_worker(self, placed: SequencedEvent, event: Event, at: int) -> None:
         self._request(placed, event, at)
-        if self._warnings.is_blocked:
-            self._warnings.worker_lives(at)
+        self._warnings.worker_lives(at)
 
     def _attempted(self, placed: SequencedEvent, event: Event, at: int) -> None:
         self._request_of_worker(placed, event, at)

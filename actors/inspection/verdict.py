@@ -8,6 +8,7 @@ no news of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Final, Literal
 
 from actors.inspection.explained import ColumnExplained, ModelExplained, RunExplained
@@ -132,7 +133,7 @@ def _model_brings_about(cause: Finding, finding: Finding, run: RunExplained) -> 
 def _event_loop(run: RunExplained) -> Iterator[Finding]:
     for name, blocked in run.loop_blocked.items():
         column = column_name(name, run.columns.get(name)) if name else "code that a column left behind"
-        where = f" at {blocked.at}" if blocked.at else ""
+        where = f", at {PurePath(blocked.at).name}" if blocked.at else ""
         yield Finding(
             layer="event_loop",
             subject=column,
@@ -276,7 +277,8 @@ def _the_rest(run: RunExplained) -> Iterator[Finding]:
         layer="row_groups",
         subject="limits.row_group_concurrency",
         share=_share(run, run.row_groups.bound_seconds),
-        says=f"no task was queued while {run.row_groups.concurrency} row groups, all that may be, were in flight",
+        says=f"no task was queued, and no row group beyond the {run.row_groups.concurrency} that may be in "
+        "flight could bring any",
         remedy=f"raise {rows}",
     )
     kinds = ", ".join(dict.fromkeys(each.kind for each in run.retries[:3]))

@@ -10,7 +10,10 @@ from messages.telemetry import LogEntry
 
 _MOST_KINDS: Final = 50
 _BLOCKED: Final = "event_loop_blocked"
-_TOLD: Final = frozenset({"stack"})
+_LOOKS: Final = 4
+"""The watch looks so often in the time that it allows a block to last."""
+
+_TOO_LONG: Final = frozenset({"stack"})
 """Fields that are too long for a line."""
 
 
@@ -27,19 +30,15 @@ class _Blocked:
 class Warnings:
     """The warnings and errors of one run.
 
-    A blocked loop is told once, while it is still blocked. It has ended when the worker next tells of
-    anything: that is what its length goes by.
+    A blocked loop is told once, while it is still blocked, and found a look or so after it began. It began
+    after what the worker last told of, and has ended when the worker tells of anything again.
     """
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], WarningExplained] = {}
         self._blocked: dict[str, _Blocked] = {}
         self._open: tuple[str, int, int] | None = None
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the loop was last told to be blocked."""
-        return self._open is not None
+        self._worker_told_at = 0
 
     def add(self, entry: LogEntry, at: int) -> None:
         """Take a line of an actor's logger."""
@@ -62,7 +61,8 @@ class Warnings:
         )
 
     def worker_lives(self, at: int) -> None:
-        """Note that the worker did something: its loop runs."""
+        """Note that the worker told of something: its loop runs."""
+        self._worker_told_at = at
         if self._open is not None and at > self._open[2]:
             self._close(at)
 
@@ -96,7 +96,10 @@ class Warnings:
         if self._open is not None:
             self._close(at)
         column = str(fields.get("column", ""))
-        since = at - micros(fields.get("seconds") or 0.0)
+        seconds = micros(fields.get("seconds") or 0.0)
+        since = at - seconds
+        if self._worker_told_at < since:
+            since = max(self._worker_told_at, since - seconds // _LOOKS)
         blocked = self._blocked.setdefault(column, _Blocked())
         blocked.count += 1
         blocked.at = str(fields.get("at", ""))
@@ -113,4 +116,4 @@ class Warnings:
 
 
 def _text(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in fields.items() if name not in _TOLD)[:200]
+    return ", ".join(f"{name} {value}" for name, value in fields.items() if name not in _TOO_LONG)[:200]

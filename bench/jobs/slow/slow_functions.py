@@ -13,5 +13,5 @@ def landings(rows: int) -> list[str]:
 
 async def weigh(number: int) -> float:
     """Return a weight, with the worker's event loop in its hands all the while."""
-    time.sleep(1.5)  # noqa: ASYNC251 - this is what the job is about
+    time.sleep(2.0)  # noqa: ASYNC251 - this is what the job is about
     return 4.0 + number % 3
