@@ -91,7 +91,7 @@ def _setting_of(resource: str) -> str:
     """Return what in the job file sets how much there is of a task resource."""
     if resource.startswith(REQUEST_RESOURCE_PREFIX):
         endpoint = resource.removeprefix(REQUEST_RESOURCE_PREFIX)
-        return f"max_parallel_requests of the model {endpoint}, or limits.group_limit_factor"
+        return f"max_parallel_requests of the model {endpoint}"
     return f"limits.{resource}" if resource in _OWN_LIMITS else f"limits.resources.{resource}"
 
 

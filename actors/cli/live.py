@@ -56,7 +56,7 @@ class LiveDisplay:
     def show(self, view: RunView) -> None:
         """Draw the run as it is now."""
         self._pace.note(view.at, view.job)
-        most = max(3, self._console.height - _OTHER_LINES - len(view.requests.resources))
+        most = max(3, self._console.height - _OTHER_LINES - len(view.models()))
         self._live.update(drawn(view, self._pace, most_columns=most), refresh=True)
 
 

@@ -37,11 +37,13 @@ class RunView(NamedTuple):
         return max(0.0, self.at - self.job.started_at)
 
     def models(self) -> list[ModelView]:
-        """Return the models with what they have in flight, in the job's order."""
+        """Return the models with what they have in flight, in the job's order; probes of health apart."""
         endpoints = {endpoint.key.name: endpoint for endpoint in self.requests.provider_models}
         models = []
         for resource in self.requests.resources:
             key = resource.resource
+            if key.domain == "healthcheck":
+                continue
             endpoint = endpoints[f"{key.provider}/{key.model_id}"]
             domain = "" if key.domain == "chat" else f" {key.domain}"
             models.append(

@@ -29,7 +29,7 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
     """Return what brings a restarted actor back into the run."""
     plan = run.plan
     if actor == TASK_ADMISSION:
-        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
         leases = list(run.outstanding.values())
         return [
             Outgoing(
@@ -37,7 +37,9 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
             )
         ]
     if actor == REQUEST_ADMISSION:
-        register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+        register = RegisterRequestResources(
+            plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
+        )
         return [Outgoing(REQUEST_ADMISSION, register)]
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.

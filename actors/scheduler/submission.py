@@ -136,11 +136,12 @@ class Submission:
 
     def _configure(self) -> Outgoing:
         plan = self._ready().plan
-        config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+        config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
         return Outgoing(TASK_ADMISSION, ConfigureTaskAdmission(self.run_id, config, reply_to=SCHEDULER))
 
     def _register(self) -> Outgoing:
+        plan = self._ready().plan
         register = RegisterRequestResources(
-            self.run_id, self._ready().plan.request_resources, reply_to=SCHEDULER
+            self.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
         )
         return Outgoing(REQUEST_ADMISSION, register)

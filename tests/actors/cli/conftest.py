@@ -109,13 +109,13 @@ def penguins(tmp_path_factory):
 def a_view():
     """Make a view of a running job of 100 rows in 10 row groups; models as (in flight, limit, waiting)."""
 
-    def make(*, at=10.0, models=(), limits=None, free=None, cooldown=0.0, **job):
+    def make(*, at=10.0, models=(), limits=None, free=None, cooldown=0.0, domain="chat", **job):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
         resources = tuple(
             RequestPressureSnapshot(
                 captured_at=at,
                 sequence=1,
-                resource=RequestResourceKey("sim", f"m{number}", "chat"),
+                resource=RequestResourceKey("sim", f"m{number}", domain),
                 effective_max=limit,
                 current_limit=limit,
                 in_flight=in_flight,

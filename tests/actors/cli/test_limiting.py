@@ -40,7 +40,7 @@ def test_a_full_resource_is_the_consequence_of_a_model_that_is_waited_for(a_view
         ("gpu", "limits.resources.gpu"),
         (
             "request:sim/big",
-            "max_parallel_requests of the model sim/big, or limits.group_limit_factor",
+            "max_parallel_requests of the model sim/big",
         ),
     ],
 )

@@ -44,6 +44,11 @@ def test_it_shows_rows_pace_columns_models_and_what_limits(a_view, text_of):
     assert "limited by model alias0 (sim/m0): all 8 slots in use, 12 waiting" in text
 
 
+def test_what_is_asked_about_a_models_health_is_no_model_at_work(a_view):
+    assert a_view(models=[(1, 8, 0)], domain="embedding").models()[0].name == "alias0 (sim/m0 embedding)"
+    assert a_view(models=[(1, 8, 0)], domain="healthcheck").models() == []
+
+
 def test_names_are_shown_as_they_are_not_as_markup(a_view, text_of):
     assert "[bold]x" in text_of(a_view(generators={"[bold]x": GeneratorProgress(0, 0, 1)}))
 

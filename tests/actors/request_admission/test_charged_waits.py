@@ -34,7 +34,7 @@ def test_o7_a_wait_behind_a_closed_gate_is_charged_to_the_cooldown():
 
 
 def test_o7_only_the_part_that_the_gate_was_closed_is_the_cooldowns():
-    admission = Admission((CHAT, 2))
+    admission = Admission((CHAT, 2), algorithm="fixed")
     admission.ask(1, 2)
     admission.ask(3, now=1.0)
     admission.give_back(1, now=2.0, kind="rate_limited", retry_after=4.0)
