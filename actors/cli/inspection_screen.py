@@ -174,10 +174,11 @@ def _columns(run: RunExplained) -> Iterator[Line]:
 
 
 def _models(run: RunExplained) -> Iterator[Line]:
-    if not run.models:
+    used = [(name, model) for name, model in run.models.items() if model.attempts or model.most_waiting]
+    if not used:
         return
     yield Line("", "")
-    busiest = sorted(run.models.items(), key=lambda item: -item[1].provider_seconds)
+    busiest = sorted(used, key=lambda item: -item[1].provider_seconds)
     yield Line("heading", f"Models, the busiest first{_of(len(busiest), _MODELS)}; the limit over time")
     yield from table(
         ("model", "calls", "failed", "429s", "a call", "most", "limit", "full", "paused", "over time"),

@@ -49,6 +49,7 @@ class Models:
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
         self._waiting_at: dict[int, _Model] = {}
+        self._just_asked: tuple[_Model, int, int] | None = None
         self.leases_granted = self.leases_returned = 0
         self._handlers: dict[str, Callable[[_Model, Event, int], None]] = {
             "request_resource_registered": self._registered,
@@ -77,6 +78,8 @@ class Models:
 
     def add(self, event: Event, at: int) -> None:
         """Take an event of one of the handled kinds."""
+        if self._just_asked is not None:
+            self._judge_just_asked(event)
         name = event.resource
         if not name and event.request_attempt_id in self._waiting_at:
             name = self._waiting_at[event.request_attempt_id].name
@@ -131,7 +134,17 @@ class Models:
         attempt = event.request_attempt_id
         model.waiting[attempt] = at
         self._waiting_at[attempt] = model
-        self._waiters_changed(model, at)
+        self._just_asked = (model, attempt, at)
+
+    def _judge_just_asked(self, event: Event) -> None:
+        """Count the last one that asked among those that wait, unless it has its lease at once."""
+        assert self._just_asked is not None
+        model, attempt, at = self._just_asked
+        self._just_asked = None
+        if event.event_kind == "request_wait_completed" and event.request_attempt_id == attempt:
+            del model.waiting[attempt]
+        else:
+            self._waiters_changed(model, at)
 
     def _wait_over(self, model: _Model, event: Event, at: int) -> None:
         # Of several replicas the one that was asked first has counted the wait.

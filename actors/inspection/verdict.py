@@ -168,7 +168,7 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
             subject=subject,
             about=name,
             share=_share(run, paused),
-            says=f"{subject}: {refused}; the provider asked for pauses of {model.cooldown_seconds:.1f} s "
+            says=f"{subject}: {refused}, and then nothing was sent for {model.cooldown_seconds:.1f} s "
             f"in all{cut}",
             remedy=f"lower {cap_setting(model)} to what the provider takes, "
             f"or set {model_setting(model, 'requests_per_minute')}, or get a higher rate limit from it",
