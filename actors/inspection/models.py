@@ -79,7 +79,7 @@ class Models:
     def add(self, event: Event, at: int) -> None:
         """Take an event of one of the handled kinds."""
         if self._just_asked is not None:
-            self._judge_just_asked(event)
+            self._judge_just_asked(event, at)
         name = event.resource
         if not name and event.request_attempt_id in self._waiting_at:
             name = self._waiting_at[event.request_attempt_id].name
@@ -136,12 +136,13 @@ class Models:
         self._waiting_at[attempt] = model
         self._just_asked = (model, attempt, at)
 
-    def _judge_just_asked(self, event: Event) -> None:
+    def _judge_just_asked(self, event: Event, now: int) -> None:
         """Count the last one that asked among those that wait, unless it has its lease at once."""
         assert self._just_asked is not None
         model, attempt, at = self._just_asked
         self._just_asked = None
-        if event.event_kind == "request_wait_completed" and event.request_attempt_id == attempt:
+        granted = event.event_kind == "request_wait_completed" and event.request_attempt_id == attempt
+        if granted and now <= at:
             del model.waiting[attempt]
         else:
             self._waiters_changed(model, at)

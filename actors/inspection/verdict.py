@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+import msgspec
 
 from actors.inspection.explained import ColumnExplained, ModelExplained, RunExplained
 from actors.inspection.settings import (
@@ -38,6 +40,8 @@ Layer = Literal[
     "storage",
     "provider",
 ]
+
+_LAYERS: Final = get_args(Layer)
 
 _LEAST_SHARE: Final = 0.02
 _OF_MODELS: Final = ("circuit", "cooldown", "budget", "request_limit")
@@ -81,19 +85,14 @@ def _candidates(run: RunExplained) -> Iterator[Finding]:
 
 
 def _traced(finding: Finding, found: list[Finding], run: RunExplained) -> Finding:
-    """Return the finding with what it follows from, if it does."""
-    for cause in found:
-        if cause is not finding and cause.share * 2 >= finding.share and _brings_about(cause, finding, run):
-            return Finding(
-                layer=finding.layer,
-                subject=finding.subject,
-                share=finding.share,
-                says=finding.says,
-                remedy=finding.remedy,
-                about=finding.about,
-                follows_from=cause.subject,
-            )
-    return finding
+    """Return the finding with what it follows from, if it does: of several the one of the first layer."""
+    causes = [
+        cause for cause in found if cause.share * 2 >= finding.share and _brings_about(cause, finding, run)
+    ]
+    if not causes:
+        return finding
+    cause = min(causes, key=lambda cause: _LAYERS.index(cause.layer))
+    return msgspec.structs.replace(finding, follows_from=cause.subject)
 
 
 def _brings_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:

@@ -291,3 +291,18 @@ def test_every_lease_of_a_whole_run_is_back(attempts):
 
     assert proof.task_leases == proof.task_leases_returned == 8
     assert proof.request_leases == proof.request_leases_returned == 4 * attempts
+
+
+def test_a_grant_at_once_is_no_wait():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    task = script.correlation("story")
+    script.asks(task, 1, at=1.0)
+    script.sent(task, 1, at=1.0)
+    script.replied(task, 1, at=3.0)
+    script.over(at=3.0)
+
+    model = explained(script).models[MODEL]
+
+    assert (model.most_waiting, model.waiting_curve, model.waiting_seconds) == (0, (), 0.0)
+    assert model.free_seconds == 2.0
