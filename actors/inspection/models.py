@@ -9,7 +9,7 @@ from typing import Any, Final
 from actors.inspection.charges import micros
 from actors.inspection.explained import LimitChange, ModelExplained
 from actors.inspection.measures import Moments, Series, Stretch
-from actors.telemetry.timeline import WAIT_CAUSES
+from actors.telemetry.timeline import RECOVERED, WAIT_CAUSES
 from messages.telemetry import Event, RequestResourceDescriptor
 
 _MOST_CHANGES: Final = 200
@@ -166,8 +166,10 @@ class Models:
         self._wait_over(model, event, at)
 
     def _granted(self, model: _Model, event: Event, at: int) -> None:
-        self.leases_granted += 1
-        model.leases.discard(int((event.diagnostics or {}).get("replaces", 0)))
+        if event.reason_or_outcome != RECOVERED:
+            self.leases_granted += 1
+        else:  # the attempt's one lease, under another number
+            model.leases.discard(int((event.diagnostics or {})["replaces"]))
         model.leases.add(event.request_lease_id)
         self._in_flight_changed(model, at)
 

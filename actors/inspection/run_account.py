@@ -19,6 +19,7 @@ from actors.inspection.measures import Series
 from actors.inspection.models import Models
 from actors.inspection.queue import Identity, Queue
 from actors.inspection.warnings import Warnings
+from actors.telemetry.timeline import RECOVERED
 from messages.tasks import RuntimeCorrelation
 from messages.telemetry import Event, LogEntry, RunDescriptor, SequencedEvent
 
@@ -118,10 +119,9 @@ class RunAccount:
 
     def _leased(self, placed: SequencedEvent, event: Event, at: int) -> None:
         self._lives.add(placed)
-        self._leases += 1
-        if event.reason_or_outcome == "recovered":  # it stands for a lease that is out already
-            self._returned += 1
+        if event.reason_or_outcome == RECOVERED:  # the execution's one lease, under another number
             return
+        self._leases += 1
         about = _about(event)
         self._queue.leased(about.task_execution_id, about.task_column, at)
         self._columns.leased(about.task_column, at)

@@ -43,6 +43,9 @@ _WAITED: Final = frozenset({"request_wait_completed", "request_wait_timeout", "r
 WAIT_CAUSES: Final = ("circuit", "cooldown", "budget")
 """What a wait may have been for beside the request limit."""
 
+RECOVERED: Final = "recovered"
+"""The reason of a lease that takes the place of one whose actor was lost: it was acquired long before."""
+
 _REMEMBERED_ENDED: Final = 4096
 """A request lease and the task's own come back by different ways: either may be the last to be told."""
 
@@ -149,7 +152,8 @@ class CorrelatedRuntimeView:
         return timeline
 
     def _task_event(self, event: Event, timeline: TaskTimeline) -> None:
-        setattr(timeline, TASK_TIMES[event.event_kind], event.captured_at)
+        if event.reason_or_outcome != RECOVERED:
+            setattr(timeline, TASK_TIMES[event.event_kind], event.captured_at)
         timeline.task_lease_id = event.task_lease_id or timeline.task_lease_id
         if event.event_kind != "task_lease_released":
             return
@@ -177,7 +181,7 @@ def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
         attempt.outcome = event.reason_or_outcome or kind
         if kind != "request_acquire_denied" or attempt.request_wait_ended_at is None:
             attempt.request_wait_ended_at = event.captured_at
-    else:
+    elif event.reason_or_outcome != RECOVERED:
         setattr(attempt, ATTEMPT_TIMES[kind], event.captured_at)
     if kind in ("model_request_completed", "request_lease_released"):
         attempt.outcome = event.reason_or_outcome

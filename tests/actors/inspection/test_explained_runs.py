@@ -9,6 +9,7 @@ import pytest
 
 from actors import ActorSystem
 from actors.evidence.reader import read_events
+from actors.harness import Harness
 from actors.inspection.charges import micros
 from actors.inspection.reading import LogStory
 from bench.noop_jobs import one_column
@@ -21,7 +22,11 @@ from messages import (
     PythonColumn,
     SequenceColumn,
     SimulatedProvider,
+    SubmitJob,
 )
+from messages.request_admission import RequestLeaseGranted
+from messages.scheduler import JobFinished
+from messages.supervision import CrashActor
 
 
 async def odd_ones_fail(n: int) -> int:
@@ -63,9 +68,9 @@ def run(job: Job, path):
 
 def task_microseconds(path) -> int:
     """Add up lives and checkpoints anew, from the events alone and with no part of what is tested."""
-    admitted, ended, last_end, alive = {}, {}, {}, {}
+    admitted, ended, last_end, alive, leased = {}, {}, {}, {}, set()
     total = 0
-    for _, _, event in ((placed.stream, placed.sequence, placed.event) for placed in read_events(path)):
+    for event in (placed.event for placed in read_events(path)):
         at, about, said = micros(event.captured_at), event.correlation, event.diagnostics or {}
         task = None if about is None else (about.task_column, about.row_group, about.row_index)
         kind = event.event_kind
@@ -73,6 +78,8 @@ def task_microseconds(path) -> int:
             admitted[said["row_group"]] = last_end[said["row_group"]] = at
         elif kind == "dependency_ready":
             alive[about.task_execution_id] = about
+        elif kind == "task_lease_acquired":
+            leased.add(about.task_execution_id)
         elif kind == "task_lease_released" and event.reason_or_outcome != "stale_discard":
             total += at - ended.get(task, admitted[about.row_group])
             last_end[about.row_group] = max(last_end[about.row_group], at)
@@ -80,12 +87,9 @@ def task_microseconds(path) -> int:
             if event.reason_or_outcome != "success":
                 ended[task] = at
         elif kind == "non_retryable_dropped":
-            of_row = [
-                each
-                for each in alive.values()
-                if (each.row_group, each.row_index) == (about.row_group, about.row_index)
-            ]
-            for each in of_row:
+            row = (about.row_group, about.row_index)
+            of_row = [each for each in alive.values() if (each.row_group, each.row_index) == row]
+            for each in (queued for queued in of_row if queued.task_execution_id not in leased):
                 total += at - admitted[each.row_group]
                 del alive[each.task_execution_id]
                 last_end[about.row_group] = max(last_end[about.row_group], at)
@@ -151,3 +155,23 @@ def test_a_damaged_line_is_counted_and_passed_over(tmp_path):
 
     assert story.story.explain().unreadable_lines == 3
     assert story.story.explain().run.status == "succeeded"
+
+
+@pytest.mark.parametrize("actor", ["task_admission", "request_admission", "worker", "telemetry"])
+def test_o7_the_charges_add_up_when_an_actor_was_lost(actor, tmp_path):
+    path = tmp_path / "log.jsonl"
+    with Harness.start(log=path) as harness:
+        harness.send("scheduler", SubmitJob(a_busy_job()))
+        for _ in range(12):
+            harness.expect(None, RequestLeaseGranted, timeout=10)
+        harness.send(actor, CrashActor())
+        result = harness.expect(None, JobFinished, timeout=30).result
+    story = LogStory(path)
+    story.read_on()
+    told = story.story.explain()
+
+    assert told.task_microseconds == sum(told.charges.values()) == task_microseconds(path)
+    assert told.run.rows_written == result.rows_written
+    assert told.proof.task_leases == told.proof.task_leases_returned
+    assert told.proof.request_leases == told.proof.request_leases_returned
+    assert "actor_restarted" in {warning.event for warning in told.warnings}
