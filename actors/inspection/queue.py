@@ -28,7 +28,6 @@ class Queue:
         self._queued: set[int] = set()
         self._deferred: set[Identity] = set()
         self._leased = 0
-        self._row_groups = 0
         self._row_groups_bound = False
         self._most_queued = 0
         self._blocked: str | None = None
@@ -95,9 +94,9 @@ class Queue:
         if self._deferred:
             self._deferred.discard(task)
 
-    def row_groups(self, in_flight: int, *, bound: bool, at: int) -> None:
-        """Note how many row groups are in flight, and whether more of them may not be."""
-        self._row_groups, self._row_groups_bound = in_flight, bound
+    def row_groups(self, *, bound: bool, at: int) -> None:
+        """Note whether there are row groups that may not be in flight yet."""
+        self._row_groups_bound = bound
         self._judge(at)
 
     # -- states ------------------------------------------------------------------------------------------

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from actors.inspection.charges import REASONS, Charges, named, no_charges
+from actors.inspection.charges import CHECKPOINT, Charges, named, no_charges
 from actors.inspection.columns import Columns
 from actors.inspection.explained import (
     ExecutionExplained,
     LeaseProof,
-    RowGroupsExplained,
     RunExplained,
     RunFacts,
     RunStatus,
 )
 from actors.inspection.lives import LISTED, Ended, Lives, explain, waits_for
-from actors.inspection.measures import Series
 from actors.inspection.models import Models
 from actors.inspection.queue import Identity, Queue
+from actors.inspection.row_groups import RowGroups
 from actors.inspection.warnings import Warnings
 from actors.telemetry.timeline import RECOVERED
 from messages.tasks import RuntimeCorrelation
@@ -43,11 +42,7 @@ class RunAccount:
         self._queue = Queue(run)
         self._lives = Lives(self._queue.capped)
         self._warnings = Warnings()
-        self._admitted = self._stored = self._in_flight = self._most_in_flight = 0
-        self._target_reached = False
-        self._written, self._dropped = run.rows_written_before, run.rows_dropped_before
-        self._completion = Series()
-        self._completion.set(self._written, at)
+        self._row_groups = RowGroups(run, at)
         self._leases = self._returned = self._refused = 0
         self._handlers: dict[str, Handler] = {
             **dict.fromkeys(models.handled, self._request),
@@ -190,41 +185,28 @@ class RunAccount:
     def _row_group_admitted(self, _placed: SequencedEvent, event: Event, at: int) -> None:
         said = event.diagnostics or {}
         self._lives.admitted(said["row_group"], said.get("rows", 0), at)
-        self._admitted += 1
-        self._in_flight += 1
-        self._most_in_flight = max(self._most_in_flight, self._in_flight)
-        self._target_reached = False
+        self._row_groups.admitted()
         self._row_groups_changed(at)
 
     def _row_group_blocked(self, _placed: SequencedEvent, _event: Event, at: int) -> None:
-        self._target_reached = True
+        self._row_groups.blocked()
         self._row_groups_changed(at)
 
     def _row_group_stored(self, _placed: SequencedEvent, event: Event, at: int) -> None:
-        said = event.diagnostics or {}
-        left = self._lives.checkpointed(said["row_group"], at)
+        left = self._lives.checkpointed((event.diagnostics or {})["row_group"], at)
         self._unwanted(left)
         if left:
             self._queue.discarded([each.timeline.task_execution_id for each in left], at)
-        self._stored += 1
-        self._in_flight -= 1
-        self._written += said.get("rows", 0)
-        self._dropped += said.get("dropped", 0)
-        self._completion.set(self._written, at)
+        self._row_groups.stored(event, at)
         self._row_groups_changed(at)
 
     def _row_groups_changed(self, at: int) -> None:
-        stored_before = sum(end - first for first, end in self._run.row_groups_before)
-        more = self._admitted + stored_before < self._run.row_groups
-        full = self._target_reached or self._in_flight >= self._run.row_group_concurrency
-        self._queue.row_groups(self._in_flight, bound=more and full, at=at)
+        self._queue.row_groups(bound=self._row_groups.bound, at=at)
 
     def _job_completed(self, _placed: SequencedEvent, event: Event, at: int) -> None:
         self._last_at = max(self._last_at, at)
-        said = event.diagnostics or {}
         self._status = event.reason_or_outcome  # type: ignore[assignment]
-        self._written = said.get("rows_written", self._written)
-        self._dropped = said.get("rows_dropped", self._dropped)
+        self._row_groups.completed(event)
 
     # -- what it came to ---------------------------------------------------------------------------------
 
@@ -239,8 +221,8 @@ class RunAccount:
                 job_name=run.job_name,
                 status=self._status,
                 rows=run.rows,
-                rows_written=self._written,
-                rows_dropped=self._dropped,
+                rows_written=self._row_groups.written,
+                rows_dropped=self._row_groups.dropped,
                 row_groups=run.row_groups,
                 row_group_size=run.row_group_size,
                 started_at=origin / 1e6,
@@ -252,14 +234,9 @@ class RunAccount:
             models=self.models.explained(at, origin),
             resources=self._queue.resources(at),
             queue=self._queue.explained(at),
-            row_groups=RowGroupsExplained(
-                concurrency=run.row_group_concurrency,
-                admitted=self._admitted,
-                stored=self._stored,
-                in_flight=self._in_flight,
-                most_in_flight=self._most_in_flight,
+            row_groups=self._row_groups.explained(
                 bound_seconds=self._queue.row_groups_bound_seconds(at),
-                checkpoint_seconds=total[REASONS.index("checkpoint")] / 1e6,
+                checkpoint_seconds=total[CHECKPOINT] / 1e6,
             ),
             retries=self._columns.retries(),
             drops=self._columns.drops(),
@@ -268,7 +245,7 @@ class RunAccount:
             unfinished_total=0 if self.ended else count,
             loop_blocked=self._warnings.loop_blocked(at),
             warnings=self._warnings.explained(origin),
-            completion=self._completion.curve(origin),
+            completion=self._row_groups.completion(origin),
             proof=LeaseProof(
                 task_leases=self._leases,
                 task_leases_returned=self._returned,
