@@ -161,7 +161,9 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
     if model.rate_limited:
         paused = model.cooldown_seconds + model.cut_seconds
         refused = f"{model.rate_limited} of {model.attempts} calls were refused"
-        cut = f", its limit is {model.limit} now" if model.limit < model.effective_max else ""
+        is_cut = model.limit < model.effective_max
+        cut = f", its limit is {model.limit} now" if is_cut else ""
+        about = f", about {model.limit}" if is_cut else ""
         yield Finding(
             layer="cooldown",
             subject=subject,
@@ -169,7 +171,7 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
             share=_share(run, paused),
             says=f"{subject}: {refused}, and then nothing was sent for {model.cooldown_seconds:.1f} s "
             f"in all{cut}",
-            remedy=f"lower {cap_setting(model)} to what the provider takes, "
+            remedy=f"lower {cap_setting(model)} to what the provider takes{about}, "
             f"or set {model_setting(model, 'requests_per_minute')}, or get a higher rate limit from it",
         )
     elif model.cut_seconds:
