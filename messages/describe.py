@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from messages.plan import GeneratorPlan, JobPlan
 from messages.request_admission import ProviderModelKey, RequestResourceSpec
 from messages.storage import Earlier
@@ -44,4 +46,7 @@ def _describe_generator(generator: GeneratorPlan) -> GeneratorDescriptor:
 
 def _describe_resource(spec: RequestResourceSpec) -> RequestResourceDescriptor:
     endpoint = ProviderModelKey(spec.resource.provider, spec.resource.model_id)
-    return RequestResourceDescriptor(endpoint=endpoint.name, static_cap=spec.static_cap)
+    budgets = {name: bound for name, bound in msgspec.structs.asdict(spec.budgets).items() if bound}
+    return RequestResourceDescriptor(
+        endpoint=endpoint.name, static_cap=spec.static_cap, caps=dict(spec.raw_caps), budgets=budgets
+    )

@@ -127,10 +127,16 @@ class GeneratorDescriptor(Value, frozen=True):
 
 
 class RequestResourceDescriptor(Value, frozen=True):
-    """The endpoint (`provider/model`) that a request resource belongs to, and its aggregate cap."""
+    """The endpoint (`provider/model`) that a request resource belongs to, and its aggregate cap.
+
+    `caps` are the job's models that mean it, by their aliases, each with its own cap; `budgets` what the
+    endpoint may use in a minute, by the names of the job file.
+    """
 
     endpoint: str
     static_cap: int
+    caps: dict[str, int] = {}
+    budgets: dict[str, int] = {}
 
 
 class RunDescriptor(Value, frozen=True):

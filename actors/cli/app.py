@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from actors.cli.check import check_job
+from actors.cli.inspect import InspectOptions, inspect_run
 from actors.cli.logs import show_logs
 from actors.cli.output import flush, say
 from actors.cli.play import play as play_script_file
@@ -134,6 +135,25 @@ def verify(
 ) -> None:
     """Prove from an actor log that every lease was taken before its work, and came back exactly once."""
     raise typer.Exit(verify_run(path, as_json=as_json))
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    task: Annotated[int | None, typer.Option(metavar="ID", help="Every step of one task execution.")] = None,
+    row: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Every step of every task of a row.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One model: its limit, its pauses, its longest tasks.")
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on while the run is being written.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what limited a run and what to change, from its actor log, also while it is being written."""
+    options = InspectOptions(task, row, model, as_json=as_json, follow=follow)
+    raise typer.Exit(inspect_run(path, options))
 
 
 @app.command()

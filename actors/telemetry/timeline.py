@@ -6,7 +6,9 @@ stream a timeline has no attempts, without the scheduler stream it has nothing e
 
 from __future__ import annotations
 
-from typing import Final
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -36,11 +38,25 @@ ATTEMPT_TIMES: Final[dict[str, str]] = {
 
 _WAIT_ENDS: Final = frozenset({"request_wait_timeout", "request_wait_cancelled", "request_acquire_denied"})
 
+_WAITED: Final = frozenset({"request_wait_completed", "request_wait_timeout", "request_wait_cancelled"})
+
+WAIT_CAUSES: Final = ("circuit", "cooldown", "budget")
+"""What a wait may have been for beside the request limit."""
+
+RECOVERED: Final = "recovered"
+"""The reason of a lease that takes the place of one whose actor was lost: it was acquired long before."""
+
+_REMEMBERED_ENDED: Final = 4096
+"""A request lease and the task's own come back by different ways: either may be the last to be told."""
+
 
 class AttemptTimeline(msgspec.Struct, kw_only=True):
     """One request attempt. A time is None where the attempt never came so far.
 
-    `outcome` is how the attempt under its lease ended, or what ended the wait for one.
+    `outcome` is how the attempt under its lease ended, or what ended the wait for one. `waited_for` are the
+    seconds of a wait that were for something else than the request limit: `cooldown`, `circuit`, `budget`.
+    `connection_seconds`, of the time at the provider, went into getting a connection. Tokens are what the
+    provider counted; None where it did not say.
     """
 
     request_attempt_id: int
@@ -49,10 +65,16 @@ class AttemptTimeline(msgspec.Struct, kw_only=True):
     outcome: str = ""
     request_wait_started_at: float | None = None
     request_wait_completed_at: float | None = None
+    request_wait_ended_at: float | None = None
+    """When a wait was over that brought no lease."""
     request_lease_acquired_at: float | None = None
     model_request_started_at: float | None = None
     model_request_completed_at: float | None = None
     request_lease_released_at: float | None = None
+    waited_for: dict[str, float] = {}
+    connection_seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 class TaskTimeline(msgspec.Struct, kw_only=True):
@@ -81,11 +103,16 @@ class TaskTimeline(msgspec.Struct, kw_only=True):
 
 
 class CorrelatedRuntimeView:
-    """Joins events into timelines, one per task execution. Pop what is complete to keep memory bounded."""
+    """Joins events into timelines, one per task execution. Pop what is complete to keep memory bounded.
+
+    A timeline that was popped may still get its last attempt's end, for as long as it is remembered here.
+    """
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], TaskTimeline] = {}
         self._complete: list[TaskTimeline] = []
+        self._ended: dict[tuple[str, int], TaskTimeline] = {}
+        self._ended_order: deque[tuple[str, int]] = deque()
 
     def add(self, placed: SequencedEvent) -> None:
         """Take the next event of either stream; one that is about no task execution changes nothing."""
@@ -97,7 +124,8 @@ class CorrelatedRuntimeView:
         if kind in TASK_TIMES:
             self._task_event(event, self._timeline(correlation))
         elif kind in ATTEMPT_TIMES or kind in _WAIT_ENDS:
-            _attempt_event(event, self._timeline(correlation))
+            key = (correlation.run_id, correlation.task_execution_id)
+            _attempt_event(event, self._ended.get(key) or self._timeline(correlation))
 
     def pop_complete(self) -> list[TaskTimeline]:
         """Return the timelines that have ended since the last call, in order of their end."""
@@ -108,6 +136,14 @@ class CorrelatedRuntimeView:
         """Return the timelines that have not ended, in order of their beginning."""
         return list(self._open.values())
 
+    def open_timeline(self, correlation: RuntimeCorrelation) -> TaskTimeline | None:
+        """Return the timeline of an execution that has not ended, if it is known."""
+        return self._open.get((correlation.run_id, correlation.task_execution_id))
+
+    def forget(self, timeline: TaskTimeline) -> None:
+        """Drop one that will never end: its task was taken out of the queue, of which no event tells."""
+        self._open.pop((timeline.correlation.run_id, timeline.task_execution_id), None)
+
     def _timeline(self, correlation: RuntimeCorrelation) -> TaskTimeline:
         key = (correlation.run_id, correlation.task_execution_id)
         timeline = self._open.get(key)
@@ -116,7 +152,8 @@ class CorrelatedRuntimeView:
         return timeline
 
     def _task_event(self, event: Event, timeline: TaskTimeline) -> None:
-        setattr(timeline, TASK_TIMES[event.event_kind], event.captured_at)
+        if event.reason_or_outcome != RECOVERED:
+            setattr(timeline, TASK_TIMES[event.event_kind], event.captured_at)
         timeline.task_lease_id = event.task_lease_id or timeline.task_lease_id
         if event.event_kind != "task_lease_released":
             return
@@ -126,20 +163,39 @@ class CorrelatedRuntimeView:
             timeline.selected_at = timeline.task_lease_acquired_at = timeline.task_lease_released_at = None
             timeline.task_lease_id, timeline.outcome = 0, ""
             return
-        correlation = timeline.correlation
-        self._complete.append(self._open.pop((correlation.run_id, correlation.task_execution_id)))
+        key = (timeline.correlation.run_id, timeline.task_execution_id)
+        self._complete.append(self._open.pop(key))
+        if timeline.attempts:
+            self._ended[key] = timeline
+            self._ended_order.append(key)
+            if len(self._ended_order) > _REMEMBERED_ENDED:
+                self._ended.pop(self._ended_order.popleft(), None)
 
 
 def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
     attempt = _attempt_of(event, timeline)
     attempt.resource = event.resource or attempt.resource
     attempt.request_lease_id = event.request_lease_id or attempt.request_lease_id
-    if event.event_kind in _WAIT_ENDS:
-        attempt.outcome = event.reason_or_outcome or event.event_kind
-        return
-    setattr(attempt, ATTEMPT_TIMES[event.event_kind], event.captured_at)
-    if event.event_kind in ("model_request_completed", "request_lease_released"):
+    kind = event.event_kind
+    if kind in _WAIT_ENDS:
+        attempt.outcome = event.reason_or_outcome or kind
+        if kind != "request_acquire_denied" or attempt.request_wait_ended_at is None:
+            attempt.request_wait_ended_at = event.captured_at
+    elif event.reason_or_outcome != RECOVERED:
+        setattr(attempt, ATTEMPT_TIMES[kind], event.captured_at)
+    if kind in ("model_request_completed", "request_lease_released"):
         attempt.outcome = event.reason_or_outcome
+    if event.diagnostics:
+        _diagnosed(attempt, kind, event.diagnostics)
+
+
+def _diagnosed(attempt: AttemptTimeline, kind: str, diagnostics: Mapping[str, Any]) -> None:
+    if kind == "model_request_completed":
+        attempt.connection_seconds = diagnostics.get("connection_seconds", attempt.connection_seconds)
+        attempt.input_tokens = diagnostics.get("input_tokens", attempt.input_tokens)
+        attempt.output_tokens = diagnostics.get("output_tokens", attempt.output_tokens)
+    elif kind in _WAITED:
+        attempt.waited_for = {name: diagnostics[name] for name in WAIT_CAUSES if diagnostics.get(name)}
 
 
 def _attempt_of(event: Event, timeline: TaskTimeline) -> AttemptTimeline:

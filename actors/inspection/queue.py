@@ -1,0 +1,194 @@
+"""What the ready queue stood at: what it was short of, what it waited for, when it was dry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from actors.inspection.explained import QueueExplained, ResourceExplained
+from actors.inspection.measures import Stretch
+from messages.telemetry import Event, RunDescriptor
+
+_MOMENT: Final = 50_000
+"""Microseconds in which queued work may be on its way to a lease without being called idle."""
+
+Identity = tuple[str, int, int | None]
+"""A task: its column, row group and row."""
+
+
+class Queue:
+    """Queued, leased and put-off work of one run, and the states that the scheduler told. Microseconds."""
+
+    def __init__(self, run: RunDescriptor) -> None:
+        self._limits = run.resource_limits
+        self._takes = {name: tuple(each.resources.items()) for name, each in run.generators.items()}
+        self._held = dict.fromkeys(self._limits, 0)
+        self._most_held = dict(self._held)
+        self._queued: set[int] = set()
+        self._deferred: set[Identity] = set()
+        self._leased = 0
+        self._row_groups_bound = False
+        self._most_queued = 0
+        self._blocked: str | None = None
+        self._blocked_since = 0
+        self._short_of: tuple[str, ...] = ()
+        self._short: Counter[str] = Counter()
+        self._blocked_by: Counter[str] = Counter()
+        self._capped = Stretch()
+        self._flowing_since: int | None = None
+        self._ready_idle = 0
+        self._retry_only, self._storage_only, self._dry = Stretch(), Stretch(), Stretch()
+
+    # -- work --------------------------------------------------------------------------------------------
+
+    def enqueued(self, execution: int, at: int) -> None:
+        """Note that an execution is queued."""
+        self._queued.add(execution)
+        count = len(self._queued)
+        self._most_queued = max(self._most_queued, count)
+        if count == 1:
+            if self._blocked is None:
+                self._flowing_since = at
+            self._judge(at)
+
+    def leased(self, execution: int, column: str, at: int) -> None:
+        """Note that an execution has its lease."""
+        self._queued.discard(execution)
+        self._leased += 1
+        self._flowed(at, still=bool(self._queued))
+        held, most = self._held, self._most_held
+        for resource, amount in self._takes[column]:
+            held[resource] += amount
+            most[resource] = max(most[resource], held[resource])
+        if self._leased == 1 or not self._queued:
+            self._judge(at)
+
+    def released(self, column: str, at: int) -> None:
+        """Note that an execution has given its lease back."""
+        self._leased -= 1
+        for resource, amount in self._takes[column]:
+            self._held[resource] -= amount
+        if not self._leased:
+            self._judge(at)
+
+    def discarded(self, executions: Iterable[int], at: int) -> None:
+        """Note that these are wanted no more."""
+        self._queued.difference_update(executions)
+        if not self._queued:
+            self._flowed(at, still=False)
+            self._judge(at)
+
+    def stopped(self, at: int) -> None:
+        """Note that the job admits nothing more."""
+        self._deferred.clear()
+        self.discarded(list(self._queued), at)
+
+    def deferred(self, task: Identity, at: int) -> None:
+        """Note that a failed task waits for its next try."""
+        self._deferred.add(task)
+        self._judge(at)
+
+    def due(self, task: Identity) -> None:
+        """Note that a task is ready, perhaps once more."""
+        if self._deferred:
+            self._deferred.discard(task)
+
+    def row_groups(self, *, bound: bool, at: int) -> None:
+        """Note whether there are row groups that may not be in flight yet."""
+        self._row_groups_bound = bound
+        self._judge(at)
+
+    # -- states ------------------------------------------------------------------------------------------
+
+    def selected(self, at: int) -> None:
+        """Note that something could be selected: whatever was in the way is not any more."""
+        if self._blocked is not None:
+            self._unblocked(at)
+            self._flowing_since = at if self._queued else None
+
+    def told(self, event: Event, at: int) -> None:
+        """Take `queue_empty`, `admission_blocked` or `group_capped`."""
+        self._flowed(at, still=False)
+        self._unblocked(at)
+        if event.event_kind == "queue_empty":
+            return
+        said = event.diagnostics or {}
+        reasons = said.get("reasons") or ["no_capacity"]
+        self._blocked, self._blocked_since = reasons[0], at
+        self._short_of = tuple(said.get("short_of") or ())
+        self._capped.set(holds=event.event_kind == "group_capped", at=at)
+
+    def capped(self, at: int) -> int:
+        """Return for how long in all the queue has stood at a group's cap."""
+        return self._capped.total(at)
+
+    @property
+    def now_short_of(self) -> str:
+        """What the queue was told to lack just now, in words; empty while it flows."""
+        if self._capped.holds:
+            return "its column's share of a resource"
+        if self._blocked is None:
+            return ""
+        return ", ".join(self._short_of) or self._blocked
+
+    # -- what it came to -----------------------------------------------------------------------------------
+
+    def explained(self, at: int) -> QueueExplained:
+        """Return what the queue stood at, up to now."""
+        blocked = self._blocked_by.copy()
+        if self._blocked is not None:
+            blocked[self._blocked] += max(0, at - self._blocked_since)
+        return QueueExplained(
+            most_queued=self._most_queued,
+            queued=len(self._queued),
+            group_capped_seconds=self._capped.seconds(at),
+            blocked_seconds={reason: spent / 1e6 for reason, spent in blocked.items()},
+            ready_idle_seconds=(self._ready_idle + self._idle_now(at)) / 1e6,
+            retry_only_seconds=self._retry_only.seconds(at),
+            storage_only_seconds=self._storage_only.seconds(at),
+        )
+
+    def resources(self, at: int) -> dict[str, ResourceExplained]:
+        """Return every resource of task admission."""
+        short = self._short.copy()
+        if self._blocked is not None:
+            short.update(dict.fromkeys(self._short_of, max(0, at - self._blocked_since)))
+        return {
+            name: ResourceExplained(
+                limit=limit, most_at_once=self._most_held[name], short_seconds=short[name] / 1e6
+            )
+            for name, limit in self._limits.items()
+        }
+
+    def row_groups_bound_seconds(self, at: int) -> float:
+        """Return for how long the queue was dry while the number of row groups stood at its bound."""
+        return self._dry.seconds(at)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _unblocked(self, at: int) -> None:
+        if self._blocked is not None:
+            spent = max(0, at - self._blocked_since)
+            self._blocked_by[self._blocked] += spent
+            for resource in self._short_of:
+                self._short[resource] += spent
+            self._blocked, self._short_of = None, ()
+            self._capped.set(holds=False, at=at)
+
+    def _flowed(self, at: int, *, still: bool) -> None:
+        """Close the time since something was last admitted; `still`: there is more of it."""
+        self._ready_idle += self._idle_now(at)
+        self._flowing_since = at if still and self._blocked is None else None
+
+    def _idle_now(self, at: int) -> int:
+        idle = 0 if self._flowing_since is None else at - self._flowing_since
+        return idle if idle > _MOMENT else 0
+
+    def _judge(self, at: int) -> None:
+        """Note what a queue with nothing in it waits for."""
+        nothing = not (self._queued or self._leased)
+        self._retry_only.set(holds=nothing and bool(self._deferred), at=at)
+        self._storage_only.set(holds=nothing and not self._deferred, at=at)
+        dry = bool(self._leased) and not self._queued and self._row_groups_bound
+        self._dry.set(holds=dry, at=at)

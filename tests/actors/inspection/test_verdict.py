@@ -1,0 +1,206 @@
+"""What limited a run, causes before their consequences, with the setting that changes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.inspection.verdict import findings
+from messages.telemetry import LogEntry
+from tests.actors.evidence.log_script import CHAT
+from tests.actors.inspection.story_builders import TimedScript, explained
+
+
+def verdict(script, **more):
+    return findings(explained(script, **more))
+
+
+def a_full_model(*, cap=1, until=9.0):
+    """One call at a time for nine of ten seconds, with another that waits and tasks that queue behind."""
+    script = TimedScript(cap=cap)
+    script.admitted(at=0.0)
+    first, second, queued = (script.correlation("story", row_index=row) for row in range(3))
+    for task in (first, second, queued):
+        script.ready(task, at=0.0)
+    for task in (first, second):
+        script.leased(task, at=0.0)
+    script.asks(first, 1, at=0.0)
+    script.sent(first, 1, at=0.0)
+    script.asks(second, 2, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["llm_wait"])
+    script.replied(first, 1, at=until)
+    script.sent(second, 2, at=until)
+    return script
+
+
+def test_a_full_model_is_the_cause_and_the_resource_behind_it_the_consequence():
+    script = a_full_model()
+    script.over(at=10.0)
+
+    first, *others = verdict(script)
+
+    assert (first.layer, first.subject, first.follows_from) == ("request_limit", "models.writer", "")
+    assert first.share == pytest.approx(0.9)
+    assert first.remedy == "raise models.writer.max_parallel_requests (now 1)"
+    [behind] = [finding for finding in others if finding.layer == "task_capacity"]
+    assert (behind.about, behind.share, behind.follows_from) == ("llm_wait", 1.0, "models.writer")
+
+
+def test_a_full_resource_with_no_model_behind_it_is_a_cause():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    running, queued = script.correlation("words", row_index=0), script.correlation("words", row_index=1)
+    script.ready(running, at=0.0)
+    script.ready(queued, at=0.0)
+    script.leased(running, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["local"])
+    script.ended(running, at=8.0)
+    script.leased(queued, at=8.0)
+    script.over(at=10.0)
+
+    first = verdict(script)[0]
+
+    assert (first.layer, first.subject, first.share) == ("task_capacity", "limits.local", 0.8)
+    assert first.remedy == "raise limits.local (now 4)"
+
+
+def test_a4_a_provider_that_asks_for_pauses_comes_before_the_limit_that_was_cut_for_it():
+    script = TimedScript(cap=8)
+    script.admitted(at=0.0)
+    task, other = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    for each in (task, other):
+        script.ready(each, at=0.0)
+        script.leased(each, at=0.0)
+    script.asks(task, 1, at=0.0)
+    script.sent(task, 1, at=0.0)
+    script.asks(other, 2, at=0.0)
+    script.refused(task, 1, at=1.0, until=7.0)
+    cut = {"before": 8, "after": 6, "limit": 6, "effective_max": 8}
+    script.emit(
+        "request_limit_decreased",
+        at=1.0,
+        resource=CHAT.name,
+        reason_or_outcome="rate_limited",
+        diagnostics=cut,
+    )
+    script.sent(other, 2, at=7.0, cooldown=6.0)
+    script.replied(other, 2, at=9.0)
+    script.over(at=10.0)
+
+    first = verdict(script)[0]
+
+    assert (first.layer, first.subject, first.share) == ("cooldown", "models.writer", 0.6)
+    assert "1 of 2 calls were refused" in first.says
+    assert "its limit is 6 now" in first.says
+    lower = "lower models.writer.max_parallel_requests (now 8) to what the provider takes, about 6"
+    assert first.remedy.startswith(lower)
+
+
+def test_a9_an_open_circuit_is_named():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    task = script.correlation("story")
+    script.ready(task, at=0.0)
+    script.leased(task, at=0.0)
+    script.emit("request_circuit_opened", at=2.0, resource=CHAT.name, diagnostics={"since": 1.0})
+    script.emit("request_circuit_closed", at=7.0, resource=CHAT.name, diagnostics={})
+    script.over(at=10.0)
+
+    first = verdict(script)[0]
+
+    assert (first.layer, first.subject, first.share) == ("circuit", "models.writer", 0.5)
+    assert "on_provider_exhausted" in first.remedy
+
+
+def test_a13_a_budget_is_named():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    task = script.correlation("story")
+    script.ready(task, at=0.0)
+    script.leased(task, at=0.0)
+    script.asks(task, 1, at=1.0)
+    script.emit("request_queue_formed", task, at=1.0, resource=CHAT.name, request_attempt_id=1)
+    script.sent(task, 1, at=9.0, budget=8.0)
+    script.over(at=10.0)
+
+    first = verdict(script)[0]
+
+    assert (first.layer, first.subject, first.share) == ("budget", "models.writer", 0.8)
+    assert "models.writer.requests_per_minute" in first.remedy
+
+
+def test_a_blocked_loop_is_the_cause_of_whatever_else_stood_still():
+    script = a_full_model()
+    words = script.correlation("words")
+    script.emit("worker_spawned", words, at=9.5, task_lease_id=9)
+    script.over(at=10.0)
+    fields = {"column": "words", "seconds": 1.0, "at": "/home/me/functions.py:7 weigh", "stack": []}
+
+    first, *others = verdict(
+        script, entries=[LogEntry(4.0, "worker", "warning", "event_loop_blocked", fields)]
+    )
+
+    assert (first.layer, first.subject) == ("event_loop", "columns.words")
+    assert "at functions.py:7 weigh" in first.says
+    assert "plain (not `async`)" in first.remedy
+    assert {finding.follows_from for finding in others} == {"columns.words"}
+
+
+def test_a_column_that_everything_waits_for_comes_before_the_row_groups_that_it_holds():
+    script = TimedScript(rows=8)
+    script.admitted(0, at=0.0)
+    script.admitted(1, at=0.0)
+    slow, other = script.correlation("words"), script.correlation("story")
+    script.ready(slow, at=0.0)
+    script.leased(slow, at=0.0)
+    script.queue("queue_empty", at=0.0)
+    script.ended(slow, at=8.0)
+    script.ready(other, at=8.0)
+    script.leased(other, at=8.0)
+    script.ended(other, at=9.0)
+    script.over(at=10.0, status="cancelled")
+
+    first, *others = verdict(script)
+
+    assert (first.layer, first.subject, first.share) == ("slow_column", "columns.words", 0.8)
+    assert "make columns.words faster" in first.remedy
+    assert ("row_groups", "columns.words") in {(each.layer, each.follows_from) for each in others}
+
+
+def test_retries_and_shares_are_told_with_their_settings():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    failed, again = script.correlation("story"), script.correlation("story")
+    script.ready(failed, at=0.0)
+    script.queue("group_capped", at=0.0, reasons=["group_cap"])
+    script.leased(failed, at=3.0)
+    script.ended(failed, at=4.0, outcome="retryable_failure")
+    script.emit("retry_deferred", failed, at=4.0, reason_or_outcome="provider_failure")
+    script.ready(again, at=8.0)
+    script.leased(again, at=8.0)
+    script.over(at=10.0)
+
+    found = {finding.layer: finding for finding in verdict(script)}
+
+    assert found["retries"].share == 0.4
+    assert "(provider_failure)" in found["retries"].says
+    assert "failure.backoff_seconds" in found["retries"].remedy
+    assert found["task_share"].share == 0.3
+    assert "limits.group_limit_factor" in found["task_share"].remedy
+
+
+def test_causes_come_before_consequences_and_each_in_the_order_of_its_weight():
+    script = a_full_model(until=6.0)
+    script.queue("queue_empty", at=9.0)
+    script.over(at=10.0)
+
+    found = verdict(script)
+
+    causes = [finding for finding in found if not finding.follows_from]
+    others = [finding for finding in found if finding.follows_from]
+    assert found == [*causes, *others]
+    assert [each.share for each in causes] == sorted((each.share for each in causes), reverse=True)
+    assert causes[0].layer == "request_limit"
+
+
+def test_a_run_that_has_only_just_begun_was_held_back_by_nothing():
+    assert verdict(TimedScript()) == []
