@@ -62,7 +62,8 @@ class TaskExecutions:
         """
         task = item.task
         if offsets is not None:
-            self._offsets[lease.lease_id] = offsets
+            # By execution: a lost task admission's lease comes back under another number.
+            self._offsets[lease.correlation.task_execution_id] = offsets
         inputs = group.inputs(self._generators[task.column], task, offsets)
         if task.row_index is not None:
             return TaskStart(lease, task, inputs, task.row_index, 1)
@@ -73,5 +74,5 @@ class TaskExecutions:
         """Return the task that ran under `lease`, its generator, and the rows that it was given."""
         about = lease.correlation
         task = Task(about.task_column, about.row_group, about.row_index, about.task_type)
-        offsets = self._offsets.pop(lease.lease_id, None) if self._offsets else None
+        offsets = self._offsets.pop(about.task_execution_id, None) if self._offsets else None
         return task, self._generators[task.column], offsets
