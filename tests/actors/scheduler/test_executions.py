@@ -15,7 +15,9 @@ from tests.actors.scheduler.control_builders import a_generator, a_job_plan
 @pytest.mark.parametrize("reissued", [False, True])
 def test_r3_a_batch_fills_the_rows_that_it_was_given_whatever_number_its_lease_comes_back_under(reissued):
     """A lost task admission's leases are taken over by the next one, each under a new number."""
-    plan = a_job_plan(a_generator("n"), a_generator("b", task_type="batch", upstream=("n",)), rows=4)
+    plan = a_job_plan(
+        a_generator("n"), a_generator("b", task_type="batch", upstream=("n",)), rows=4, row_group_size=4
+    )
     group = RowGroups(plan).admit_next()
     executions = TaskExecutions(plan, first_id=1)
     task = Task("b", 0, None, "batch")
