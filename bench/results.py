@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,7 +22,8 @@ class Run(msgspec.Struct, frozen=True):
     """One timed run of one side.
 
     `tasks` is how many tasks it did, `leases_left` what was still held or waited for afterwards.
-    `output_hash` covers the output's values in stable order; empty where a run has no output.
+    `output_hash` covers the output's values in stable order; empty where a run has no output. `measures` are
+    what a run in virtual time tells beside its cost, by name.
     """
 
     tasks: int
@@ -29,6 +31,7 @@ class Run(msgspec.Struct, frozen=True):
     cpu_seconds: float
     leases_left: int = 0
     output_hash: str = ""
+    measures: dict[str, float] = {}
 
     @property
     def cost(self) -> float:
@@ -61,14 +64,18 @@ class Figure(msgspec.Struct, frozen=True):
     """One number that answers the scenario's question, made anew in every iteration.
 
     ratio: cost of `side` over cost of `against`. difference: milliseconds of `side` above `against`.
-    cost: microseconds per task of `side`. Without a bar it stands for information.
+    cost: microseconds per task of `side`. measured: what `side` tells as `measure`, in `measured_in`.
+    measured ratio: that of `side` over that of `against`; not a number where there is none of it.
+    Without a bar it stands for information.
     """
 
     label: str
-    kind: Literal["ratio", "difference", "cost"]
+    kind: Literal["ratio", "difference", "cost", "measured", "measured ratio"]
     side: str
     against: str = ""
     bar: Bar | None = None
+    measure: str = ""
+    measured_in: str = ""
 
     def of(self, runs: dict[str, Run]) -> float:
         """Return the figure for one iteration's runs, by side."""
@@ -80,11 +87,17 @@ class Figure(msgspec.Struct, frozen=True):
                 return (run.wall_seconds - runs[self.against].wall_seconds) * 1e3
             case "cost":
                 return run.cost
+            case "measured":
+                return run.measures[self.measure]
+            case "measured ratio":
+                whole = runs[self.against].measures[self.measure]
+                return run.measures[self.measure] / whole if whole else math.nan
 
     @property
     def unit(self) -> str:
         """What the number counts."""
-        return {"ratio": "x", "difference": " ms", "cost": " us"}[self.kind]
+        units = {"ratio": "x", "difference": " ms", "cost": " us", "measured ratio": "x"}
+        return units.get(self.kind, self.measured_in)
 
 
 class Scenario(msgspec.Struct, frozen=True):

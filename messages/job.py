@@ -171,10 +171,13 @@ class RequestAdmissionTuning(Config, frozen=True):
 
     algorithm: `aimd` grows by steps and is cut by rate limits; `gradient` follows the latency per output
     token, for servers that queue instead of refusing; `fixed` stays where it is.
-    initial: calls in flight at the start; default, as many as are allowed. maximum: a bound below
-    `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to `initial` over this.
+    initial: calls in flight at the start; default, as many as are allowed, and 4 for `gradient`.
+    maximum: a bound below `max_parallel_requests`. startup_ramp_seconds: begin with one call and grow to
+    `initial` over this.
     cooldown_seconds: the pause after a rate limit that says nothing itself. multiplicative_decrease_factor,
     additive_increase_step, successes_until_increase: the cut and the growth of `aimd` (rules A4, A5).
+    ceiling_hold_seconds: so long after a cut the step is put off that goes back to the limit that was cut;
+    until then `aimd` stays at what the provider is known to take.
     circuit_after_seconds: so long at the least limit with rate limits and no success opens the circuit (A9).
     circuit_probe_seconds: the first pause between probes then; each is twice the last, up to
     circuit_max_probe_seconds.
@@ -188,6 +191,7 @@ class RequestAdmissionTuning(Config, frozen=True):
     multiplicative_decrease_factor: float = 0.75
     additive_increase_step: int = 1
     successes_until_increase: int = 25
+    ceiling_hold_seconds: float = 0.0
     circuit_after_seconds: float = 60.0
     circuit_probe_seconds: float = 5.0
     circuit_max_probe_seconds: float = 60.0
@@ -296,7 +300,8 @@ class PythonColumn(ColumnSettings, frozen=True, tag_field="kind", tag="python"):
 
     The function's parameters name the columns it needs; `needs` says so for a function that takes
     `**row` or whose parameters have other names. A parameter `models` gives it the job's models: it may
-    make any number of calls (`await models.writer.chat(...)`; without `await` in a plain function).
+    make any number of calls (`await models.writer.chat(...)`; without `await` in a plain function). Where a
+    column or a field of the source has that name, the parameter gets its values, as any other does.
 
     scope `cell`: called once per row with that row's values; returns the value.
     scope `batch`: called once per row group with a list per needed column; returns a list of values.
@@ -367,8 +372,8 @@ class Limits(Config, frozen=True):
     row_group_admission: `fixed` fills that number at once; `adaptive` starts with one row group and takes
     in another only while models idle.
     adaptive_row_guard: rows in memory at once under adaptive admission; default, no bound of its own.
-    llm_wait: tasks of model columns at once; default, twice the sum of the models' caps. Tasks of one
-    endpoint at once are `request:<provider>/<model>`, `group_limit_factor` times its cap.
+    llm_wait: tasks of model columns at once; default, the sum of `request:<provider>/<model>`, the tasks of
+    each model at once: a quarter more than it takes calls, so that few of them wait for a lease.
     local: tasks of local columns at once.
     threads: plain (not `async`) user functions at once; each has a thread.
     resources: named resources of your own, such as `gpu = 2`.

@@ -100,13 +100,15 @@ def _with_rows(job: Job, rows: int | None) -> Job:
 
 
 def _unencodable(job: Job, error: Exception) -> tuple[Problem, ...]:
-    """Name the columns that hold what no job file could."""
+    """Name the tables that hold what no job file could."""
     problems = []
-    for name, column in job.columns.items() if isinstance(job.columns, dict) else ():
-        try:
-            msgspec.to_builtins(column, builtin_types=_KEPT)
-        except (TypeError, ValueError, RecursionError) as cause:
-            problems.append(Problem(f"columns.{name}", str(cause), "use values that JSON can hold"))
+    for table in ("providers", "models", "columns", "processors"):
+        entries = getattr(job, table)
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            try:
+                msgspec.to_builtins(entry, builtin_types=_KEPT)
+            except (TypeError, ValueError, RecursionError) as cause:
+                problems.append(Problem(f"{table}.{name}", str(cause), "use values that JSON can hold"))
     return tuple(problems) or (Problem("", str(error), "use values that JSON can hold"),)
 
 

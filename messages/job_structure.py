@@ -103,8 +103,7 @@ class StructureReader:
         tagged = tuple(option for option in options if isinstance(option, shapes.StructType) and option.tag)
         if tagged:
             return self._tagged(tagged, value, path)
-        if any(isinstance(option, shapes.AnyType) for option in options):
-            return value
+        # Text or anything is a reference or, in memory, what it refers to: by now it is a reference.
         return self.read(options[0], value, path)
 
     def _tagged(self, options: tuple[shapes.StructType, ...], value: Any, path: str) -> Any:
@@ -204,6 +203,7 @@ class StructureReader:
                 return self._stand_in(least, path)
             case shapes.StructType():
                 required = [field for field in shape.fields if field.required]
+                self.unsure.update(_joined(path, f.encode_name) for f in shape.fields if not f.required)
                 return shape.cls(
                     **{f.name: self._stand_in(f.type, _joined(path, f.encode_name)) for f in required}
                 )

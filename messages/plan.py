@@ -18,7 +18,10 @@ from messages.tasks import (
 
 
 class ResolvedTaskScheduling(Value, frozen=True):
-    """What a generator's metadata comes to: its queue group and what its tasks take."""
+    """What a generator's metadata comes to: its queue group and what its tasks take.
+
+    The `request_resource` of a model with several providers names them all, `one+other`.
+    """
 
     group: TaskGroupSpec
     resource_request: SchedulerResourceRequest

@@ -172,6 +172,19 @@ class JobCancelling(Message, frozen=True):
     run_id: str | None
 
 
+class OpenCircuit(Value, frozen=True):
+    """A request resource whose provider refuses everything (A9).
+
+    `since` is when the rate limits without a success began, `rate_limited` how many there were in all,
+    `next_probe_at` when one call is let through to see; both times in run time, seconds.
+    """
+
+    resource: str
+    since: float
+    rate_limited: int
+    next_probe_at: float | None = None
+
+
 class SchedulerSnapshot(Message, frozen=True):
     """The scheduler's answer to `GetSnapshot`.
 
@@ -193,6 +206,7 @@ class SchedulerSnapshot(Message, frozen=True):
     deferred: int = 0
     generators: dict[str, GeneratorProgress] = msgspec.field(default_factory=dict)
     blocked: TaskAdmissionBlockSummary | None = None
+    circuits: tuple[OpenCircuit, ...] = ()
 
 
 Command: TypeAlias = SubmitJob | CheckJob | CancelJob

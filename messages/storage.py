@@ -82,12 +82,16 @@ class InspectFiles(Query, frozen=True):
 
 
 class FilesInspected(Message, frozen=True):
-    """What the files hold. `source_fields` is None where the source could not be read."""
+    """What the files hold. `source_fields` is None where the source could not be read.
+
+    `finished`: the run that is to be resumed ended with all of its rows, and the job asks for no more.
+    """
 
     run_id: str
     source_fields: tuple[str, ...] | None
     source_rows: int
     problems: tuple[Problem, ...] = ()
+    finished: bool = False
 
 
 class OpenRun(Query, frozen=True):

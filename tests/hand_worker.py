@@ -84,4 +84,5 @@ def a_job(columns, *, rows=8, policy="bounded_borrow", **limits):
         columns=columns,
         limits=Limits(policy=policy, **limits),
         failure=FailurePolicy(backoff_seconds=0.001),
+        health_check=False,
     )

@@ -8,10 +8,10 @@ from actors.planning import prepare
 from actors.planning.capacity import describe_capacity
 from actors.runtime.shell import ActorShell
 from actors.worker.core import RunnerStatus, WorkerCore
-from messages._base import WORKER
+from messages._base import WORKER, Outgoing
 from messages.request_admission import RequestLeasesReported
 from messages.tasks import TaskError, TaskOutcome
-from messages.worker import JobPrepared
+from messages.worker import JobPrepared, ModelsProbed
 
 
 class ScriptedRunner:
@@ -23,6 +23,7 @@ class ScriptedRunner:
         self._tries = Counter()
         self._generators = {}
         self._ended = []
+        self._answers = []
         self.finished = None
 
     def prepare(self, message):
@@ -34,6 +35,9 @@ class ScriptedRunner:
         )
         self._generators = made.generators
         return JobPrepared(message.run_id, made.plan, describe_capacity(message.job, made.plan))
+
+    def probe(self, message):
+        self._answers.append(Outgoing(message.reply_to, ModelsProbed(message.run_id, ())))
 
     def start(self, starts):
         unstarted = []
@@ -77,7 +81,8 @@ class ScriptedRunner:
         ended, self._ended = self._ended, []
         for lease_id, outcome in ended:
             self.finished(lease_id, outcome)
-        return []
+        answers, self._answers = self._answers, []
+        return answers
 
     def status(self):
         return RunnerStatus(0, 0, 0, 0, {})

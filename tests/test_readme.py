@@ -18,12 +18,13 @@ import actors.cli
 from actors.cli import output
 from messages import load_job
 from messages._base import ACTOR_NAMES
-from messages.job import Column
+from messages.job import Column, ProviderConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
+NUMBER = re.compile(r"\d[\d.,]*\d|\d")
 COMMAND = [sys.executable, "-m", "actors"]
 
 
@@ -115,8 +116,8 @@ def test_make_run_gives_what_the_text_shows(clone, made):
     assert len(told) == len(shown)
     for line, example in zip(told, shown, strict=True):
         # Counts of events and seconds are another run's; what follows an ellipsis is left to the reader.
-        pattern = re.escape(re.sub(r"[\d.]+", "#", example.removesuffix("...")))
-        assert re.match(pattern, re.sub(r"[\d.]+", "#", line)), (line, example)
+        pattern = re.escape(NUMBER.sub("#", example.removesuffix("...")))
+        assert re.match(pattern, NUMBER.sub("#", line)), (line, example)
     assert "344 of 344 rows written, 0 dropped" in told[1]
 
 
@@ -139,9 +140,28 @@ def test_the_output_folder_holds_what_the_text_lists(clone, shown):
 
 
 def test_the_job_in_the_text_is_a_job(clone):
-    (text,) = blocks("toml")
+    text, _ = blocks("toml")
 
     assert load_job(clone / "haiku.toml").name == tomllib.loads(text)["name"]
+
+
+def test_the_model_in_the_text_is_one(clone):
+    """It joins the job of one's own, whose columns then use it."""
+    job, model = blocks("toml")
+    (clone / "writer.toml").write_text(job + model, encoding="utf-8")
+
+    found = load_job(clone / "writer.toml").models["writer"]
+    assert (found.requests_per_minute, found.limit.initial) == (600, 4)
+
+
+def test_the_real_model_takes_three_commands_whose_job_there_is(clone):
+    (commands,) = [block.splitlines() for block in blocks("bash")]
+
+    assert len(commands) == 3
+    job = load_job(clone / shlex.split(commands[2])[2])
+    assert job.providers["local"].base_url == "http://127.0.0.1:8080/v1"
+    assert "--port 8080" in commands[1]
+    assert f"--model_alias {job.models['writer'].model}" in commands[1]
 
 
 def test_the_python_in_the_text_runs_as_it_stands(tmp_path):
@@ -168,6 +188,12 @@ def test_the_table_of_column_kinds_has_them_all():
     kinds = {kind.__struct_config__.tag for kind in Column.__args__}
 
     assert tables()["Column kind"].keys() == kinds
+
+
+def test_the_table_of_provider_kinds_has_them_all():
+    kinds = {kind.__struct_config__.tag for kind in ProviderConfig.__args__}
+
+    assert tables()["Provider kind"].keys() >= kinds
 
 
 def test_the_table_of_actors_has_them_all():

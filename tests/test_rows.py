@@ -676,7 +676,7 @@ def provide(monkeypatch):
 
     def install(script, **how):
         provider = ScriptedProvider(script, **how)
-        monkeypatch.setattr("actors.worker.model_calls.make_client", lambda _config: provider)
+        monkeypatch.setattr("actors.worker.model_calls.client_of", lambda _job, _name, **_how: provider)
         return provider
 
     return install
@@ -730,7 +730,7 @@ def test_r4_a_row_whose_tries_are_used_up_is_dropped_with_their_number(system, p
     assert (dropped.row, dropped.column, dropped.attempts) == (2, "text", 3)
     assert dropped.reason == "provider_failure"
     assert "status 500" in dropped.error
-    assert provider.attempts["2"] == 3
+    assert provider.attempts["2"] == 9, "three tries of the task, each with two retries of the request"
 
 
 def test_r4_a_failure_that_passes_costs_no_row(system, provide):
@@ -765,7 +765,7 @@ def test_r6_failures_that_may_pass_do_not_end_the_job_early(system, provide):
 
 
 def test_a_degraded_provider_is_warned_of_once_with_the_mix_of_outcomes(log, provide):
-    provide(lambda _, attempt: status(500) if attempt <= 2 else None)
+    provide(lambda _, attempt: status(500) if attempt <= 3 else None)
     logged(a_prompted_job(rows=20), log)
     entries = [record for _, record in read_log(log) if isinstance(record, LogEntry)]
     (warning,) = [entry for entry in entries if entry.event == "provider_degraded"]

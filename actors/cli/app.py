@@ -88,6 +88,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR; --rows may have grown.")
     ] = False,
+    no_health_check: Annotated[
+        bool, typer.Option("--no-health-check", help="Do not ask the providers whether they are there.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write nothing but errors.")] = False,
 ) -> None:
@@ -96,14 +99,31 @@ def run(
     A folder that holds a run is refused, but with --resume that run is continued, however it ended. Finished
     rows are kept, and so is every finished model call. Where the folder holds no run, one is begun.
     """
-    options = options_of(job, out, log, rows=rows, resume=resume, as_json=as_json, quiet=quiet)
+    options = options_of(
+        job,
+        out,
+        log,
+        rows=rows,
+        resume=resume,
+        as_json=as_json,
+        quiet=quiet,
+        health_check=not no_health_check,
+    )
     raise typer.Exit(run_job(options))
 
 
 @app.command()
-def check(job: JobArgument, *, as_json: JsonOption = False) -> None:
+def check(
+    job: JobArgument,
+    *,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Ask its providers if they are there, take the key and know the model."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Say whether a job could be run, without running anything."""
-    raise typer.Exit(check_job(job, as_json=as_json))
+    raise typer.Exit(check_job(job, probe=probe, as_json=as_json))
 
 
 @app.command()

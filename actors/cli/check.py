@@ -18,8 +18,11 @@ from messages.job_file import load_job
 from messages.scheduler import CheckJob, JobChecked
 
 
-def check_job(path: Path, *, as_json: bool) -> int:
-    """Tell what the job would do, or everything that is wrong with it; return the exit code."""
+def check_job(path: Path, *, probe: bool, as_json: bool) -> int:
+    """Tell what the job would do, or everything that is wrong with it; return the exit code.
+
+    With `probe` its providers are asked after their health, once nothing is wrong with the file.
+    """
     prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     job: Job | None = None
     with heard_warnings(), prints:
@@ -28,12 +31,12 @@ def check_job(path: Path, *, as_json: bool) -> int:
         except JobError as error:
             checked = JobChecked(all_problems(error))
         else:
-            checked = _ask(job)
+            checked = _ask(job, probe=probe)
     complain_of(checked.problems, about=str(path))
     if as_json:
         say(msgspec.json.encode(codec.to_builtins(checked)).decode())
     elif job is not None and not checked.problems:
-        for line in told(path, job, checked):
+        for line in told(path, job, checked, probed=probe):
             say(line)
     flush()
     return EXIT_USAGE if checked.problems else EXIT_OK
@@ -49,19 +52,22 @@ def all_problems(error: JobError, *, out: Path | None = None) -> tuple[Problem, 
     return error.joined(_ask(error.readable, out=out).problems)
 
 
-def told(path: Path, job: Job, checked: JobChecked) -> list[str]:
-    """Return a job that can be run as lines for a person."""
+def told(path: Path, job: Job, checked: JobChecked, *, probed: bool = False) -> list[str]:
+    """Return a job that can be run as lines for a person; `probed`, where its providers were asked."""
     lines = [f"{path}: ready to run", f"  {checked.rows} rows in {checked.row_groups} row groups"]
     width = max(map(len, checked.generators), default=0)
     lines += [f"  {name:{width}}  {_told(job, name)}" for name in checked.generators]
+    if probed:
+        lines.append("  every provider that it uses is there, takes the key and knows the model")
     lines += [one_line(f"warning: {warning}") for warning in checked.warnings]
     return lines
 
 
-def _ask(job: Job, *, out: Path | None = None) -> JobChecked:
+def _ask(job: Job, *, out: Path | None = None, probe: bool = False) -> JobChecked:
     # Without a time limit: importing a user's module takes as long as it takes.
     with ActorSystem.start() as system, system.reply_box() as box:
-        system.tell(SCHEDULER, CheckJob(job, None if out is None else str(out), reply_to=box.address))
+        check = CheckJob(job, None if out is None else str(out), probe=probe, reply_to=box.address)
+        system.tell(SCHEDULER, check)
         answer: Message = box.get()
     if isinstance(answer, JobChecked):
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from actors.cli.pace import told_duration
 from actors.cli.view import ModelView, RunView
 from messages.task_admission import TaskAdmissionView
 from messages.tasks import REQUEST_RESOURCE_PREFIX
@@ -37,7 +38,8 @@ def limiting(view: RunView) -> Limiting:
     if job.phase in _PHASES:
         return Limiting("phase", _PHASES[job.phase])
     return (
-        _waited_for_model(view.models())
+        _refused(view.models())
+        or _waited_for_model(view.models())
         or _passed_over(view)
         or _full_resource(view)
         or _full_model(view.models())
@@ -45,6 +47,16 @@ def limiting(view: RunView) -> Limiting:
         or _row_groups(view)
         or Limiting("nothing", "nothing: work is flowing")
     )
+
+
+def _refused(models: list[ModelView]) -> Limiting | None:
+    """Return the model whose provider refuses everything, the longest of several (A9)."""
+    model = max(models, key=lambda model: model.refused_for or 0.0, default=None)
+    if model is None or model.refused_for is None:
+        return None
+    probe = "" if model.next_probe_in is None else f", next probe in {told_duration(model.next_probe_in)}"
+    refused = f"provider {model.provider} has refused everything for {told_duration(model.refused_for)}"
+    return Limiting("request", f"{refused}: circuit of {model.name} open{probe}")
 
 
 def _waited_for_model(models: list[ModelView]) -> Limiting | None:
@@ -55,6 +67,11 @@ def _waited_for_model(models: list[ModelView]) -> Limiting | None:
     if model.cooldown_remaining > 0:
         paused = f"model {model.name}: paused by its provider for {model.cooldown_remaining:.1f} s"
         return Limiting("request", f"{paused}, {model.waiting} waiting")
+    if model.budget_in > 0:
+        spent = f"model {model.name}: its budget is used up for {model.budget_in:.1f} s"
+        return Limiting(
+            "request", f"{spent}, {model.waiting} waiting; raise its requests or tokens per minute"
+        )
     if model.in_flight >= model.limit:
         return Limiting("request", _full(model, f"{model.waiting} waiting"))
     return None
@@ -69,7 +86,8 @@ def _full_model(models: list[ModelView]) -> Limiting | None:
 
 def _full(model: ModelView, waiting: str) -> str:
     slots = "the only slot" if model.limit == 1 else f"all {model.limit} slots"
-    return f"model {model.name}: {slots} in use, {waiting}"
+    less = f" (of {model.maximum} at most)" if model.limit < model.maximum else ""
+    return f"model {model.name}: {slots}{less} in use, {waiting}"
 
 
 def _passed_over(view: RunView) -> Limiting | None:
@@ -107,7 +125,8 @@ def _full_resource(view: RunView) -> Limiting | None:
         return None
     full = [name for name, free in accounts.resources_available.items() if free == 0]
     if full:
-        name = min(full, key=lambda name: (name == "submission", name))
+        # What every task of its kind takes is full because something narrower is, where that is full too.
+        name = min(full, key=lambda name: (name == "submission", name == "llm_wait", name))
         limit = accounts.resource_limits[name]
         held = f"{name}: all {limit} in use, {job.queued} tasks queued; raise {_setting_of(name)}"
         return Limiting("task", held)
@@ -121,7 +140,7 @@ def _setting_of(resource: str) -> str:
     """Return what in the job file sets how much there is of a task resource."""
     if resource.startswith(REQUEST_RESOURCE_PREFIX):
         endpoint = resource.removeprefix(REQUEST_RESOURCE_PREFIX)
-        return f"max_parallel_requests of the model {endpoint}, or limits.group_limit_factor"
+        return f"max_parallel_requests of the model {endpoint}"
     return f"limits.{resource}" if resource in _OWN_LIMITS else f"limits.resources.{resource}"
 
 

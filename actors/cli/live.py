@@ -56,7 +56,7 @@ class LiveDisplay:
     def show(self, view: RunView) -> None:
         """Draw the run as it is now."""
         self._pace.note(view.at, view.job)
-        most = max(3, self._console.height - _OTHER_LINES - len(view.requests.resources))
+        most = max(3, self._console.height - _OTHER_LINES - len(view.models()))
         self._live.update(drawn(view, self._pace, most_columns=most), refresh=True)
 
 
@@ -98,7 +98,8 @@ def _models(models: list[ModelView]) -> Table:
     for heading in ("in flight", "limit", "waiting"):
         table.add_column(heading, justify="right")
     for model in models:
-        table.add_row(Text(model.name), str(model.in_flight), str(model.limit), str(model.waiting))
+        limit = str(model.limit) if model.limit == model.maximum else f"{model.limit}/{model.maximum}"
+        table.add_row(Text(model.name), str(model.in_flight), limit, str(model.waiting))
     return table
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,15 +28,16 @@ from actors.cli.output import (
     say,
 )
 from actors.cli.progress import PlainLines, Progress, Silent
-from actors.cli.summary import CANCELLED_BY, end_line, summary
+from actors.cli.summary import CANCELLED_BY, continued_by, end_line, summary
 from actors.cli.view import look
-from actors.storage.layout import ACTOR_LOG, next_log
+from actors.storage.layout import ACTOR_LOG, MANIFEST, next_log
 from actors.system.handle import JobHandle
 from actors.system.system import ActorSystem
 from messages import codec
+from messages._base import SCHEDULER
 from messages.job import Job, JobError
 from messages.job_file import load_job
-from messages.scheduler import JobRejected, JobResult
+from messages.scheduler import CancelJob, JobRejected, JobResult
 
 _TICK_SECONDS = 0.1
 """How long an interrupt waits at the most before the job is cancelled."""
@@ -51,7 +54,10 @@ _EXIT_OF_STATUS = {
 
 
 class RunOptions(NamedTuple):
-    """What was asked for on the command line. `log` is the file for the run's actor log."""
+    """What was asked for on the command line. `log` is the file for the run's actor log.
+
+    Without `health_check` no provider is asked after its health, whatever the job says.
+    """
 
     job: Path
     out: Path
@@ -60,6 +66,7 @@ class RunOptions(NamedTuple):
     resume: bool
     as_json: bool
     quiet: bool
+    health_check: bool = True
 
 
 def options_of(
@@ -71,9 +78,11 @@ def options_of(
     resume: bool,
     as_json: bool,
     quiet: bool,
+    health_check: bool,
 ) -> RunOptions:
     """Return the options with the log in its usual place where none is named: a resumed run has its own."""
-    return RunOptions(job, out, log or _usual_log(out, resume=resume), rows, resume, as_json, quiet)
+    log = log or _usual_log(out, resume=resume)
+    return RunOptions(job, out, log, rows, resume, as_json, quiet, health_check)
 
 
 def _usual_log(out: Path, *, resume: bool) -> Path:
@@ -102,20 +111,47 @@ def run_job(options: RunOptions) -> int:
 def _loaded(options: RunOptions) -> Job:
     """Return the job of the file, or raise a `JobError` that holds everything wrong with it."""
     try:
-        return load_job(options.job, rows=options.rows)
+        job = load_job(options.job, rows=options.rows)
     except JobError as error:
         raise JobError(all_problems(error, out=None if options.resume else options.out)) from None
+    return job if options.health_check else msgspec.structs.replace(job, health_check=False)
 
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
     with ActorSystem.start() as system:
-        handle = system.submit(job, out=options.out, log=options.log, resume=options.resume)
+        handle = submitted(system, job, options, interrupts)
         if not options.quiet:
             complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")
             for warning in handle.warnings:
                 complain(one_line(f"warning: {warning}"))
         with _progress(options) as progress:
             return _watch(system, handle, progress, interrupts)
+
+
+def submitted(system: ActorSystem, job: Job, options: RunOptions, interrupts: Interrupts) -> JobHandle:
+    """Return the job once it has begun. An interrupt meanwhile cancels it: its providers may take long.
+
+    Raises:
+        JobError: the job was refused.
+    """
+    begun, cancelled = threading.Event(), threading.Event()
+
+    def cancel_when_interrupted() -> None:
+        while not begun.wait(_TICK_SECONDS):
+            if cancelled.is_set() or interrupts.first():
+                cancelled.set()
+                system.tell(SCHEDULER, CancelJob(CANCELLED_BY))  # again and again: it may not be there yet
+
+    watcher = threading.Thread(target=cancel_when_interrupted, name="leasehold-interrupts", daemon=True)
+    watcher.start()
+    try:
+        handle = system.submit(job, out=options.out, log=options.log, resume=options.resume)
+    finally:
+        begun.set()
+        watcher.join()
+    if cancelled.is_set():
+        handle.cancel(CANCELLED_BY)
+    return handle
 
 
 def _watch(system: ActorSystem, handle: JobHandle, progress: Progress, interrupts: Interrupts) -> JobResult:
@@ -151,12 +187,27 @@ def _report(result: JobResult, options: RunOptions) -> None:
     if options.as_json:
         _say_json(result_as_data(result))
     elif not options.quiet:
-        for line in summary(result, log=options.log):
+        for line in summary(result, log=options.log, going_on=going_on(result, options)):
             say(line)
     silent = options.as_json or options.quiet
     if silent and result.first_error and _EXIT_OF_STATUS[result.status] == EXIT_FAILED:
         complain(one_line(f"error: {result.first_error}"))
+        command = going_on(result, options)
+        if command is not None:
+            complain(continued_by(command))
     flush()
+
+
+def going_on(result: JobResult, options: RunOptions) -> str | None:
+    """Return the command that continues the run; None where no row is left, or its folder holds no run."""
+    if not result.rows_pending or not (options.out / MANIFEST).is_file():
+        return None
+    command = ["leasehold", "run", str(options.job), "--out", str(options.out)]
+    if options.rows is not None:
+        command += ["--rows", str(options.rows)]
+    if not options.health_check:
+        command.append("--no-health-check")
+    return shlex.join([*command, "--resume"])
 
 
 def result_as_data(result: JobResult) -> dict[str, Any]:

@@ -11,6 +11,11 @@ _FUNCTION = {
     "pattern": "^[^:]+:.+$",
     "description": "`module:function`, a module beside the job file or an importable one.",
 }
+_CLIENT = {
+    "type": "string",
+    "pattern": "^[^:]+:.+$",
+    "description": "`module:Class`, a module beside the job file or an importable one.",
+}
 _BASE_DIR = "Where relative paths and modules are looked up, relative to the job file; default, its folder."
 
 
@@ -22,6 +27,8 @@ def schema_document() -> dict[str, Any]:
     definitions = codec.json_schema()
     # In memory a function may be a callable; in a file, and wherever messages travel, it is a reference.
     definitions["PythonColumn"]["properties"]["function"] = _FUNCTION
+    definitions["Processor"]["properties"]["function"] = _FUNCTION
+    definitions["PythonProvider"]["properties"]["client"] = _CLIENT
     definitions["Job"]["properties"]["base_dir"]["description"] = _BASE_DIR
     definitions["Message"] = {
         "description": "Any message that crosses an actor boundary.",

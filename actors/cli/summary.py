@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.cli.output import one_line
 from actors.cli.pace import told_duration
 from actors.storage.layout import ACTOR_LOG, DROPPED
-from messages.scheduler import JobResult
+from messages.scheduler import JobResult, ModelUsage
 
 CANCELLED_BY = "interrupted"
 """The reason that an interrupted run gives for its end."""
@@ -22,10 +22,13 @@ _OUTCOMES = {
 }
 
 
-def summary(result: JobResult, *, log: Path) -> list[str]:
-    """Return the lines that end a run's output; `log` is its actor log."""
+def summary(result: JobResult, *, log: Path, going_on: str | None = None) -> list[str]:
+    """Return the lines that end a run's output.
+
+    `log` is its actor log, `going_on` the command that continues it, None where there is nothing to continue.
+    """
     lines = [f"{result.job_name}: {_OUTCOMES[result.status]}", f"  rows: {_rows(result)}"]
-    lines += [_model(alias, usage.attempts, usage.outcomes) for alias, usage in result.models.items()]
+    lines += [_model(alias, usage) for alias, usage in result.models.items()]
     lines += [f"  dropped: {count} rows, {reason}" for reason, count in result.drop_reasons.items()]
     lines += [f"  skipped: {count} cells of {column}" for column, count in sorted(result.skipped.items())]
     error = result.first_error
@@ -38,8 +41,15 @@ def summary(result: JobResult, *, log: Path) -> list[str]:
             lines.append(f"  dropped rows: {Path(result.output) / DROPPED}")
         if log.absolute() == Path(result.output) / ACTOR_LOG:
             proved = str(log.parent)
+    if going_on is not None:
+        lines.append(f"  {continued_by(going_on)}")
     lines.append(f"  proof: leasehold verify {shlex.quote(proved)}")
     return lines
+
+
+def continued_by(command: str) -> str:
+    """Return what an unfinished run is continued by, for a person to copy."""
+    return f"continue: {command}"
 
 
 def end_line(result: JobResult) -> str:
@@ -56,6 +66,9 @@ def _rows(result: JobResult) -> str:
     return f"{written}, {result.rows_dropped} dropped{pending}, in {took}{speed}"
 
 
-def _model(alias: str, attempts: int, outcomes: dict[str, int]) -> str:
-    how = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-    return f"  model {alias}: {attempts} attempts" + (f" ({how})" if how else "")
+def _model(alias: str, usage: ModelUsage) -> str:
+    how = ", ".join(f"{count} {outcome}" for outcome, count in sorted(usage.outcomes.items()))
+    told = f"  model {alias}: {usage.attempts} attempts" + (f" ({how})" if how else "")
+    if not (usage.input_tokens or usage.output_tokens):
+        return told
+    return f"{told}, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"

@@ -14,13 +14,23 @@ _PATIENCE_SECONDS = 1.0
 
 
 class ModelView(NamedTuple):
-    """One request resource, by the names that the job's author knows it by."""
+    """One request resource, by the names that the job's author knows it by.
+
+    `limit` is how many calls may be in flight now, `maximum` how many at most. Times are seconds from now:
+    `refused_for` is how long a provider whose circuit is open has refused everything, None where it is
+    closed; `next_probe_in` when a call is let through to see, `budget_in` when its budgets allow a call.
+    """
 
     name: str
+    provider: str
     in_flight: int
     limit: int
+    maximum: int
     waiting: int
     cooldown_remaining: float
+    refused_for: float | None = None
+    next_probe_in: float | None = None
+    budget_in: float = 0.0
 
 
 class RunView(NamedTuple):
@@ -37,23 +47,37 @@ class RunView(NamedTuple):
         return max(0.0, self.at - self.job.started_at)
 
     def models(self) -> list[ModelView]:
-        """Return the models with what they have in flight, in the job's order."""
+        """Return the models with what they have in flight, in the job's order; probes of health apart."""
         endpoints = {endpoint.key.name: endpoint for endpoint in self.requests.provider_models}
+        circuits = {circuit.resource: circuit for circuit in self.job.circuits}
         models = []
         for resource in self.requests.resources:
             key = resource.resource
+            if key.domain == "healthcheck":
+                continue
             endpoint = endpoints[f"{key.provider}/{key.model_id}"]
             domain = "" if key.domain == "chat" else f" {key.domain}"
+            circuit = circuits.get(key.name)
+            probe_at = None if circuit is None else resource.next_probe_at or circuit.next_probe_at
             models.append(
                 ModelView(
                     name=f"{', '.join(endpoint.aliases)} ({endpoint.key.name}{domain})",
+                    provider=key.provider,
                     in_flight=resource.in_flight,
                     limit=min(resource.current_limit, endpoint.static_cap),
+                    maximum=min(resource.effective_max, endpoint.static_cap),
                     waiting=resource.waiters,
                     cooldown_remaining=resource.cooldown_remaining,
+                    refused_for=None if circuit is None else max(0.0, self.at - circuit.since),
+                    next_probe_in=self._until(probe_at),
+                    budget_in=self._until(resource.budget_blocked_until) or 0.0,
                 )
             )
         return models
+
+    def _until(self, moment: float | None) -> float | None:
+        """Return the seconds to a moment in run time, 0 where it is over; None where there is none."""
+        return None if moment is None else max(0.0, moment - self.at)
 
 
 def look(system: ActorSystem) -> RunView | None:

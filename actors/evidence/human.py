@@ -54,6 +54,7 @@ LEVEL: Final[dict[str, LogLevel]] = {
         "row_group_checkpointed",
         "request_resource_registered",
         "request_effective_cap_changed",
+        "request_limit_decreased",
         "request_limit_increased",
         "request_soft_ceiling_recovered",
         "request_fully_recovered",
@@ -71,7 +72,6 @@ LEVEL: Final[dict[str, LogLevel]] = {
         "request_release_diagnostic",
         "request_wait_timeout",
         "request_rate_limited",
-        "request_limit_decreased",
         "request_circuit_opened",
     ),
 }

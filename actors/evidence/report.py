@@ -27,6 +27,9 @@ Rule = Literal[
     "request_lease_not_returned",
     "one_attempt_per_request_lease",
     "waiter_left",
+    "limit",
+    "cooldown",
+    "circuit",
     "rows_conserved",
 ]
 

@@ -1,6 +1,10 @@
 """Follows request attempts and request leases through a log, and holds them against the rules.
 
-Owns the attempts that have not ended and the leases that are active; forgets what is over.
+Owns the attempts that have not ended and the leases that are active; forgets what is over. Which resource an
+attempt counts against is its lease's to say: of several that would do, it may be another than was asked for.
+
+An attempt of the domain `healthcheck` belongs to no task and no run. It is over before the log of its run is
+begun; where it was cancelled, it may leave its end in the log of a later one, which is passed over there.
 """
 
 from __future__ import annotations
@@ -11,14 +15,19 @@ from actors.evidence.lifecycle import (
     UNSENT_OUTCOMES,
     AttemptState,
 )
+from actors.evidence.limit_account import LimitAccount
 from actors.evidence.report import Findings, Rule
 from actors.evidence.task_account import Execution, TaskAccount
 from actors.telemetry.log_codec import EventRecord
 from messages.telemetry import RunDescriptor
 
+_HEALTH_CHECK = "/healthcheck"
+"""How the name of a resource ends under which providers are asked after their health."""
+
 
 class _Attempt:
     __slots__ = (
+        "counted",
         "execution",
         "lease",
         "line",
@@ -36,6 +45,7 @@ class _Attempt:
         self.execution = execution
         self.task: Execution | None = None
         self.resource = ""
+        self.counted: tuple[str, ...] = ()
         self.lease = 0
         self.replaced = 0
         self.line = 0
@@ -47,9 +57,13 @@ class _Attempt:
 class RequestAccount:
     """The rules about requests: one lease per attempt, returned once, within the caps (A1, A3, A7)."""
 
-    def __init__(self, findings: Findings, tasks: TaskAccount) -> None:
+    def __init__(self, findings: Findings, tasks: TaskAccount, limits: LimitAccount) -> None:
         self._findings = findings
         self._tasks = tasks
+        self._limits = limits
+        self.begins_within = False
+        """Whether there were requests before the log began."""
+        self._first_attempt = 0
         self._attempts: dict[int, _Attempt] = {}
         self._leases: dict[int, _Attempt] = {}
         self._last_lease = 0
@@ -90,6 +104,8 @@ class RequestAccount:
     def follow(self, line: int, record: EventRecord) -> None:
         """Take the next event about a request attempt."""
         kind = record.event_kind
+        if self._began_before(record):
+            return
         attempt = self._attempt(line, record)
         if record.diagnostics is not None and "replaces" in record.diagnostics:
             self._recovered(line, record, attempt, record.diagnostics["replaces"])
@@ -124,6 +140,17 @@ class RequestAccount:
         if attempt.state == "ended":
             self._attempts.pop(attempt.number, None)
 
+    def _began_before(self, record: EventRecord) -> bool:
+        """Return whether this is the end of a health check that another log has the beginning of."""
+        number = record.request_attempt_id
+        return (
+            self.begins_within
+            and _is_health_check(record)
+            and number not in self._attempts
+            and record.event_kind not in ATTEMPT_LIFECYCLE["absent"]
+            and (not self._first_attempt or number < self._first_attempt)
+        )
+
     # -- inside ----------------------------------------------------------------------------------------
 
     def _attempt(self, line: int, record: EventRecord) -> _Attempt:
@@ -137,8 +164,13 @@ class RequestAccount:
         task = self._tasks.running(record.execution)
         attempt = _Attempt(number, record.execution)
         attempt.line = line
+        self._first_attempt = self._first_attempt or number
         if number:
             self._attempts[number] = attempt
+        if not record.execution and record.resource and not _is_health_check(record):
+            self._findings.add(
+                "lifecycle", f"attempt {number} of {record.resource} belongs to no task execution", line
+            )
         if task is not None and record.captured_at < task.time:
             self._findings.add(
                 "timeline",
@@ -204,15 +236,17 @@ class RequestAccount:
             return
         self._uncount(attempt)
         attempt.replaced = replaced
-        self._acquired(line, record, attempt)
+        self._acquired(line, record, attempt, granted=False)
         self._findings.counts.request_leases -= 1  # the attempt's one lease, under another number
 
     def _uncount(self, attempt: _Attempt) -> None:
-        if attempt.resource in self._endpoints:
-            self._count(attempt.resource, -1)
-            self._count(self._endpoints[attempt.resource], -1)
+        for name in attempt.counted:
+            self._count(name, -1)
+        attempt.counted = ()
+        self._limits.returned(attempt.resource, attempt.lease)
 
-    def _acquired(self, line: int, record: EventRecord, attempt: _Attempt) -> None:
+    def _acquired(self, line: int, record: EventRecord, attempt: _Attempt, *, granted: bool = True) -> None:
+        """Take a lease that was granted, or that stands for one that was: that is no grant."""
         lease_id, resource = record.request_lease_id, record.resource
         self._findings.counts.request_leases += 1
         if lease_id <= self._last_lease:
@@ -222,22 +256,34 @@ class RequestAccount:
         self._last_lease = max(self._last_lease, lease_id)
         attempt.lease, attempt.resource = lease_id, resource
         self._leases[lease_id] = attempt
-        endpoint = self._endpoints.get(resource)
-        if endpoint is None:
+        caps = self._caps_over(record)
+        if not caps:
             self._findings.add(
                 "run", f"request lease for {resource!r}, which the run does not describe", line
             )
-            return
-        for name in (resource, endpoint):
+        attempt.counted = tuple(caps)
+        most = self._findings.counts.most_requests
+        for name, cap in caps.items():
             in_flight = self._count(name, 1)
-            most = self._findings.counts.most_requests
             most[name] = max(most.get(name, 0), in_flight)
-            if in_flight > self._caps[name]:
+            if in_flight > cap:
                 self._findings.add(
-                    "capacity",
-                    f"{in_flight} requests of {name} are in flight; the cap is {self._caps[name]}",
-                    line,
+                    "capacity", f"{in_flight} requests of {name} are in flight; the cap is {cap}", line
                 )
+        if granted and caps:
+            self._limits.granted(line, record, self._in_flight[resource])
+
+    def _caps_over(self, record: EventRecord) -> dict[str, int]:
+        """Return what a lease for the record's resource counts against, with the caps; empty if not known.
+
+        A health check is of no run, and counts against what its resource was registered with.
+        """
+        resource = record.resource
+        endpoint = self._endpoints.get(resource)
+        if endpoint is not None:
+            return {resource: self._caps[resource], endpoint: self._caps[endpoint]}
+        registered = self._limits.registered_as(resource) if _is_health_check(record) else None
+        return {} if registered is None else {resource: registered[1]}
 
     def _released(self, line: int, record: EventRecord, attempt: _Attempt, state: AttemptState) -> None:
         lease_id, outcome = record.request_lease_id, record.reason_or_outcome
@@ -294,3 +340,7 @@ class RequestAccount:
                     attempt.line,
                 )
         self._unanswered.clear()
+
+
+def _is_health_check(record: EventRecord) -> bool:
+    return not record.execution and record.resource.endswith(_HEALTH_CHECK)

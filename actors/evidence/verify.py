@@ -1,8 +1,8 @@
 """Proves from a log alone that every lease was taken before its work, and came back exactly once.
 
 One pass, line by line; memory follows what is active in the log, not its length. This module sees to the
-log as a log (first and last line, gapless sequences) and hands events to the accounts of tasks, requests
-and rows, which know the rules. What may follow what is in `lifecycle`.
+log as a log (first and last line, gapless sequences) and hands events to the accounts of tasks, requests,
+limits and rows, which know the rules. What may follow what is in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from actors.evidence.lifecycle import ATTEMPT_STATE_AFTER, TASK_STATE_AFTER
+from actors.evidence.limit_account import LimitAccount
 from actors.evidence.reader import BadLine, LogLine, log_path, read_log
 from actors.evidence.report import Findings, VerificationReport
 from actors.evidence.request_account import RequestAccount
@@ -48,7 +49,8 @@ class Verifier:
     def __init__(self) -> None:
         self._findings = Findings()
         self._tasks = TaskAccount(self._findings)
-        self._requests = RequestAccount(self._findings, self._tasks)
+        limits = LimitAccount(self._findings)
+        self._requests = RequestAccount(self._findings, self._tasks, limits)
         self._rows = RowAccount(self._findings)
         self._next: dict[StreamName, int] = {}
         self._run_line = 0
@@ -59,6 +61,7 @@ class Verifier:
         self._follow: dict[str, Callable[[int, EventRecord], None]] = {
             **dict.fromkeys(TASK_STATE_AFTER, self._tasks.follow),
             **dict.fromkeys(ATTEMPT_STATE_AFTER, self._requests.follow),
+            **limits.follow,
             "retry_deferred": self._tasks.replaced,
             "non_retryable_dropped": self._tasks.replaced,
             "row_group_admitted": self._rows.admitted,
@@ -124,6 +127,7 @@ class Verifier:
                 number,
             )
         self._next = dict(header.next_sequence)
+        self._requests.begins_within = header.next_sequence.get("request", 1) > 1
 
     def _closing(self, number: int, closing: LogClosing) -> None:
         self._closing_line = number

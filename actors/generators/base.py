@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from messages.tasks import TaskType
 from messages.worker import TaskStart
 
+T = TypeVar("T")
+
 Mode: TypeAlias = Literal["inline", "thread", "async"]
 """How the worker runs it: on its own thread, in its pool, or as a coroutine."""
 
-Turn: TypeAlias = tuple[Literal["system", "user", "assistant"], str]
+Role: TypeAlias = Literal["system", "user", "assistant"]
+
+Turn: TypeAlias = tuple[Role, str]
 """One message of a conversation: who says it, and what."""
 
 ROW_NAMES = ("columns.*", "source")
 """Where the names of a row come from: what a problem with such a name rests on."""
 
 GeneratorErrorKind = Literal[
-    "wrong_shape", "wrong_type", "template_error", "conversion_error", "user_exception"
+    "wrong_shape", "wrong_type", "template_error", "conversion_error", "invalid_output", "user_exception"
 ]
 
 
@@ -67,6 +71,25 @@ class ModelCalls(Protocol):
         """Return the model's embedding of `input`."""
         ...
 
+    async def image(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        seed: int,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return the model's picture of `prompt`: in base64, or where it can be fetched."""
+        ...
+
+
+class BlockingModelCalls(ModelCalls, Protocol):
+    """`ModelCalls` for a generator that runs on a thread: what they return runs on the worker's loop."""
+
+    def wait_for(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run `call` on the worker's loop and block this thread until it is over; raise what it raises."""
+        ...
+
 
 class Generator:
     """One compiled column, or one function that fills several.
@@ -74,6 +97,7 @@ class Generator:
     outputs: the columns it fills, in the order in which its result lists them.
     needs: the columns and source fields whose values each task is given.
     timeout_seconds: how long one task may run; None is without end.
+    takes_models: whether it may call any of the job's models, any number of times.
 
     A generator keeps no state between tasks. Its result is `TaskOutcome.value`: for one output the
     value (a list with one per row, where the task is about a row group), for several a list of those. One
@@ -89,6 +113,7 @@ class Generator:
         outputs: tuple[str, ...] = (),
         needs: tuple[str, ...] = (),
         timeout_seconds: float | None = None,
+        takes_models: bool = False,
     ) -> None:
         self.name = name
         self.mode: Mode = mode
@@ -96,6 +121,7 @@ class Generator:
         self.outputs = outputs or (name,)
         self.needs = needs
         self.timeout_seconds = timeout_seconds
+        self.takes_models = takes_models
 
     def run(self, start: TaskStart) -> Any:
         """Return the result of one task; for the modes `inline` and `thread`.
@@ -104,6 +130,10 @@ class Generator:
             GeneratorError: the value cannot be made or cannot be used.
         """
         raise TypeError(f"generator {self.name!r} of mode {self.mode!r} runs as a coroutine: {start.task}")
+
+    def run_with_models(self, start: TaskStart, models: BlockingModelCalls) -> Any:
+        """Return the result of one task; for the mode `thread`, where it `takes_models`. Raises as `run`."""
+        raise TypeError(f"generator {self.name!r} takes no models, such as {models!r}: {start.task}")
 
     async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
         """Return the result of one task; for the mode `async`. Raises as `run`."""

@@ -10,6 +10,7 @@ from actors.generators.category import compile_category
 from actors.generators.expression import ExpressionGenerator
 from actors.generators.functions import FunctionTable
 from actors.generators.model_calls import ChatGenerator, EmbeddingGenerator
+from actors.generators.output_schema import compile_output_schema
 from actors.generators.python_function import compile_python
 from actors.generators.sequence import SequenceGenerator
 from actors.generators.skipping import conditional, default_problems
@@ -75,7 +76,7 @@ def _unconditional(
             return SequenceGenerator(name, column)
         case PythonColumn():
             table = functions or FunctionTable(job.base_dir)
-            return compile_python(name, column, known=known, columns=columns, functions=table)
+            return compile_python(name, column, job, known=known, columns=columns, functions=table)
         case ExpressionColumn() | ChatColumn() | EmbeddingColumn():
             return _TemplateCompiler(name, job, known, columns).compile(column)
         case _:
@@ -113,9 +114,14 @@ class _TemplateCompiler:
     def _chat(self, column: ChatColumn) -> Generator | tuple[Problem, ...]:
         prompt = self._template("prompt", column.prompt)
         system = self._template("system", column.system)
-        if isinstance(prompt, tuple) or isinstance(system, tuple):
-            return tuple(problem for made in (prompt, system) if isinstance(made, tuple) for problem in made)
-        return ChatGenerator(self._name, column, prompt=prompt, system=system, job_seed=self._job.seed)
+        path = f"columns.{self._name}"
+        schema = compile_output_schema(path, column.output_schema, column.max_corrections)
+        if isinstance(prompt, tuple) or isinstance(system, tuple) or isinstance(schema, tuple):
+            parts = (prompt, system, schema)
+            return tuple(problem for made in parts if isinstance(made, tuple) for problem in made)
+        return ChatGenerator(
+            self._name, column, prompt=prompt, system=system, schema=schema, job_seed=self._job.seed
+        )
 
     def _template(self, field: str, source: str) -> Template | tuple[Problem, ...]:
         return compile_template(

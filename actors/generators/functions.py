@@ -15,7 +15,6 @@ from messages.hints import possible
 from messages.job import Problem
 
 _LOCAL_PREFIX = "local:"
-_EXPECTED = "expected 'module:function'"
 _FOLDER = ("base_dir",)
 """Where modules are looked for: what a problem with a module rests on."""
 
@@ -27,19 +26,28 @@ class FunctionTable:
     edited since the last preparation is read anew.
     """
 
-    def __init__(self, base_dir: str) -> None:
+    def __init__(self, base_dir: str, beside: JobModules | None = None) -> None:
         self._base_dir = base_dir
-        self._beside = JobModules(base_dir)
+        self._beside = JobModules(base_dir) if beside is None else beside
 
-    def find(self, reference: Any, path: str) -> Callable[..., Any] | Problem:
-        """Return the function that `reference` names; `path` is where the job file names it."""
+    @classmethod
+    def newest(cls, base_dir: str) -> FunctionTable:
+        """Return a table that shares the modules of the last preparation, instead of reading them anew."""
+        return cls(base_dir, JobModules.newest(base_dir))
+
+    def find(self, reference: Any, path: str, *, kind: str = "function") -> Callable[..., Any] | Problem:
+        """Return the function, or whatever `kind` says, that `reference` names.
+
+        `path` is where the job file names it.
+        """
+        expected = f"expected 'module:{kind}'"
         if not isinstance(reference, str):
-            return Problem(path, f"is a {type(reference).__name__}", f"{_EXPECTED}, or a callable")
+            return Problem(path, f"is a {type(reference).__name__}", f"{expected}, or a callable")
         if reference.startswith(_LOCAL_PREFIX):
             return _local(reference, path)
         module_name, _, name = reference.partition(":")
         if not all(part.isidentifier() for part in (*module_name.split("."), *name.split("."))):
-            return Problem(path, f"is {reference!r}", _EXPECTED)
+            return Problem(path, f"is {reference!r}", expected)
         module = self._module(module_name, path)
         if isinstance(module, Problem):
             return module
@@ -52,7 +60,7 @@ class FunctionTable:
             found = getattr(found, part)
         if not callable(found):
             what = f"{reference!r} is a {type(found).__name__}"
-            return Problem(path, what, "expected a function", _FOLDER)
+            return Problem(path, what, f"expected a {kind}", _FOLDER)
         function: Callable[..., Any] = found
         return function
 

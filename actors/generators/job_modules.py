@@ -34,6 +34,12 @@ class JobModules:
     def __init__(self, base_dir: str) -> None:
         self._base_dir = base_dir
         self._package: str | None = None
+        _newest[base_dir] = self
+
+    @classmethod
+    def newest(cls, base_dir: str) -> JobModules:
+        """Return the folder's modules as they were made last: whoever shares them gets the same modules."""
+        return _newest.get(base_dir) or cls(base_dir)
 
     def has(self, module: str) -> bool:
         """Return whether the folder has a module of this dotted name."""
@@ -56,6 +62,9 @@ class JobModules:
                 self._package = _open_package(self._base_dir)
             with _siblings_visible(self._base_dir, self._package):
                 return importlib.import_module(f"{self._package}.{module}")
+
+
+_newest: dict[str, JobModules] = {}
 
 
 def _open_package(base_dir: str) -> str:

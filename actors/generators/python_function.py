@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from types import NoneType
 from typing import Any
 
-from actors.generators.base import Generator, ModelCalls
+from actors.generators.base import BlockingModelCalls, Generator, ModelCalls
 from actors.generators.functions import FunctionTable, is_async, is_generator
 from actors.generators.json_values import ATOMS, isolated
 from actors.generators.python_results import ResultShape
-from actors.generators.signatures import Call, SignatureReader
-from messages.job import Problem, PythonColumn
+from actors.generators.seeds import column_seed, row_hash
+from actors.generators.signatures import MODELS, Call, SignatureReader
+from actors.generators.user_models import Deliver, UserModels
+from messages.job import Job, Problem, PythonColumn
 from messages.worker import TaskStart
 
 
 class PythonGenerator(Generator):
     """Calls a function with copies of the row's values, so that it cannot change the row.
 
+    A function that `takes_models` is given the job's models besides: `aliases` are their names.
     What the function raises passes through: the worker knows what to make of it.
     """
 
-    def __init__(self, name: str, column: PythonColumn, function: Callable[..., Any], call: Call) -> None:
+    def __init__(
+        self,
+        name: str,
+        column: PythonColumn,
+        function: Callable[..., Any],
+        call: Call,
+        *,
+        aliases: tuple[str, ...],
+        job_seed: int,
+    ) -> None:
         super().__init__(
             name,
             mode="async" if is_async(function) else "thread",
@@ -30,9 +42,12 @@ class PythonGenerator(Generator):
             outputs=_outputs(name, column),
             needs=call.needs,
             timeout_seconds=column.timeout_seconds,
+            takes_models=call.takes_models,
         )
         self._function = function
         self._call = call
+        self._aliases = aliases
+        self._seed = column_seed(job_seed, name)
         self._checked = ResultShape(
             name, _outputs(name, column), column.side_effects, in_rows=column.scope != "cell"
         ).checked
@@ -46,12 +61,18 @@ class PythonGenerator(Generator):
         """Call the plain function; the caller chooses the thread."""
         if not start.rows:
             return self._nothing()
-        positional, keywords = self._arguments(start)
+        positional, keywords = self._arguments(start, None)
+        return self._checked(self._function(*positional, **keywords), start.rows)
+
+    def run_with_models(self, start: TaskStart, models: BlockingModelCalls) -> Any:
+        """Call the plain function with models, whose calls block its thread."""
+        if not start.rows:
+            return self._nothing()
+        positional, keywords = self._arguments(start, self._models(start, models, models.wait_for))
         return self._checked(self._function(*positional, **keywords), start.rows)
 
     async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
-        """Call the async function; it makes no model calls of its own."""
-        del models
+        """Call the async function, with models if it takes them."""
         if self._is_direct:
             inputs = start.inputs
             for value in inputs.values():
@@ -62,29 +83,36 @@ class PythonGenerator(Generator):
         elif not start.rows:
             return self._nothing()
         else:
-            positional, keywords = self._arguments(start)
+            given = self._models(start, models, _awaited_by_the_function) if self.takes_models else None
+            positional, keywords = self._arguments(start, given)
             found = await self._function(*positional, **keywords)
         if type(found) in self._passing:
             return found
         return self._checked(found, start.rows)
 
+    def _models(self, start: TaskStart, calls: ModelCalls, deliver: Deliver) -> UserModels:
+        return UserModels(self._aliases, calls, seed=row_hash(self._seed, start.first_row), deliver=deliver)
+
     def _nothing(self) -> list[Any]:
         """Return the result for no rows: all that the batch was about were skipped or dropped meanwhile."""
         return [] if len(self.outputs) == 1 else [[] for _ in self.outputs]
 
-    def _arguments(self, start: TaskStart) -> tuple[list[Any], dict[str, Any]]:
+    def _arguments(self, start: TaskStart, models: UserModels | None) -> tuple[list[Any], dict[str, Any]]:
         call, inputs = self._call, start.inputs
         if self.task_type == "from_scratch":
             inputs = {"rows": start.rows, "row_index": start.first_row}
-        return (
-            [isolated(inputs[name]) for name in call.positional],
-            {name: isolated(inputs[name]) for name in call.keywords},
-        )
+        given = {
+            name: isolated(inputs[name]) for name in (*call.positional, *call.keywords) if name in inputs
+        }
+        if call.takes_models:
+            given[MODELS] = models
+        return [given[name] for name in call.positional], {name: given[name] for name in call.keywords}
 
 
 def compile_python(
     name: str,
     column: PythonColumn,
+    job: Job,
     *,
     known: AbstractSet[str] | None,
     columns: AbstractSet[str],
@@ -97,8 +125,14 @@ def compile_python(
         return (function,)
     if is_generator(function):
         return (Problem(path, "is a generator function (it uses `yield`)", "return the value, or a list"),)
-    call = SignatureReader(name, column, known, columns).read(function)
-    return call if isinstance(call, tuple) else PythonGenerator(name, column, function, call)
+    call = SignatureReader(name, column, known, columns, has_models=bool(job.models)).read(function)
+    if isinstance(call, tuple):
+        return call
+    return PythonGenerator(name, column, function, call, aliases=tuple(job.models), job_seed=job.seed)
+
+
+def _awaited_by_the_function(call: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    return call
 
 
 def _outputs(name: str, column: PythonColumn) -> tuple[str, ...]:

@@ -28,3 +28,17 @@ def row_hash(seed: int, row: int) -> int:
 def row_seed(seed: int, row: int) -> int:
     """Return the seed that one row's model call carries: 53 bits, which every JSON reader keeps."""
     return row_hash(seed, row) >> 11
+
+
+def call_seed(seed: int, request: bytes, number: int) -> int:
+    """Return the seed of the call `number` (from 0) of those that ask the same `request` within one task.
+
+    It does not depend on the calls that ask for something else: whichever is made first, each has its own.
+    """
+    asked = int.from_bytes(blake2b(request, digest_size=8).digest(), "big")
+    return row_seed(seed ^ asked, number)
+
+
+def correction_seed(seed: int, number: int) -> int:
+    """Return the seed of the correction `number` (from 1) of the call that carried `seed`."""
+    return row_seed(seed, number)

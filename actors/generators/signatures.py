@@ -15,19 +15,29 @@ _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _FROM_SCRATCH = ("rows", "row_index")
 
+MODELS = "models"
+"""The parameter that gets the job's models, unless a column that the function is given is called so."""
+
 
 class Call:
     """Where each argument comes from: `positional` and `keywords` are names, in order.
 
-    `needs` are those of them that are columns; the others are `rows` and `row_index`.
+    `needs` are those of them that are columns; the others are `rows` and `row_index`, and `models` where the
+    function `takes_models`.
     """
 
     def __init__(
-        self, positional: tuple[str, ...], keywords: tuple[str, ...], needs: tuple[str, ...]
+        self,
+        positional: tuple[str, ...],
+        keywords: tuple[str, ...],
+        needs: tuple[str, ...],
+        *,
+        takes_models: bool = False,
     ) -> None:
         self.positional = positional
         self.keywords = keywords
         self.needs = needs
+        self.takes_models = takes_models
 
     @property
     def is_direct(self) -> bool:
@@ -42,7 +52,13 @@ class SignatureReader:
     """
 
     def __init__(
-        self, name: str, column: PythonColumn, known: AbstractSet[str] | None, columns: AbstractSet[str]
+        self,
+        name: str,
+        column: PythonColumn,
+        known: AbstractSet[str] | None,
+        columns: AbstractSet[str],
+        *,
+        has_models: bool,
     ) -> None:
         self._path = f"columns.{name}"
         self._column = column
@@ -52,6 +68,7 @@ class SignatureReader:
         self._declares = f"{self._path}.needs"
         self._scope = f"{self._path}.scope"
         self._from_scratch = column.scope == "from_scratch"
+        self._has_models = has_models
 
     def read(self, function: Callable[..., Any]) -> Call | tuple[Problem, ...]:
         """Return how to call `function`, or everything that is wrong with its parameters."""
@@ -80,9 +97,12 @@ class SignatureReader:
                 )
             )
         keywords = tuple(p.name for p in taken if p.kind is not _POSITIONAL_ONLY)
-        special = _FROM_SCRATCH if self._from_scratch else ()
-        needs = tuple(name for name in (*positional, *keywords) if name not in special)
-        return tuple(problems) or self._checked(Call(positional, keywords, needs), place)
+        named = (*positional, *keywords)
+        takes_models = MODELS in named and self._are_the_jobs_models(MODELS)
+        special = (*(_FROM_SCRATCH if self._from_scratch else ()), *((MODELS,) if takes_models else ()))
+        needs = tuple(name for name in named if name not in special)
+        call = Call(positional, keywords, needs, takes_models=takes_models)
+        return tuple(problems) or self._checked(call, place)
 
     def _takes(self, parameter: inspect.Parameter, place: str, problems: list[Problem]) -> bool:
         """Return whether an argument is passed for the parameter; note what is wrong with it."""
@@ -97,18 +117,12 @@ class SignatureReader:
             return True
         if optional and name in self._own:
             return False
+        if self._are_the_jobs_models(name):
+            if not self._has_models and not optional:
+                problems.append(self._without_models(place))
+            return self._has_models
         if name in self._names:
             return True
-        if name == "models":
-            problems.append(
-                Problem(
-                    place,
-                    "has a parameter 'models', which is reserved and no column",
-                    "rename the parameter; for model calls use a chat or embedding column",
-                    (self._declares, *ROW_NAMES),
-                )
-            )
-            return False
         if optional:
             return False
         if self._known is not None or self._from_scratch:
@@ -122,6 +136,10 @@ class SignatureReader:
             )
             return False
         return True
+
+    def _are_the_jobs_models(self, name: str) -> bool:
+        """Whether a parameter means the job's models: a column of that name goes first, where one can be."""
+        return name == MODELS and (self._from_scratch or name not in self._names)
 
     def _choices(self, name: str) -> str:
         return possible(name, _FROM_SCRATCH if self._from_scratch else self._names)
@@ -146,14 +164,23 @@ class SignatureReader:
             signature = inspect.signature(function)
         except (ValueError, TypeError):
             return self._checked(Call(needs, (), needs), place)
-        if _fits(signature, (), needs):
-            return self._checked(Call((), needs, needs), place)
-        if _fits(signature, needs, ()):
-            return self._checked(Call(needs, (), needs), place)
+        ways = [Call((), needs, needs), Call(needs, (), needs)]
+        takes_models = MODELS not in needs and _is_parameter(signature, MODELS)
+        if takes_models and self._has_models:
+            ways = [*_ways_with_models(signature, needs), *ways]
+        for call in ways:
+            if _fits(signature, call.positional, call.keywords):
+                return self._checked(call, place)
+        if takes_models and not self._has_models:
+            return (self._without_models(f"{self._path}.function"),)
         problem = Problem(
             place, f"has {len(needs)} names, which do not fit {signature}", "name one per parameter"
         )
         return (problem,)
+
+    def _without_models(self, place: str) -> Problem:
+        remedy = "describe one under `models`, or rename the parameter"
+        return Problem(place, "takes `models`, but the job has none", remedy, ("models.*", self._declares))
 
     def _checked(self, call: Call, place: str) -> Call | tuple[Problem, ...]:
         rests_on = (self._declares, self._scope, *ROW_NAMES)
@@ -176,6 +203,21 @@ class SignatureReader:
                 ),
             )
         return call
+
+
+def _is_parameter(signature: inspect.Signature, name: str) -> bool:
+    return name in signature.parameters and signature.parameters[name].kind not in _VARIADIC
+
+
+def _ways_with_models(signature: inspect.Signature, needs: tuple[str, ...]) -> list[Call]:
+    """Return how a function might be given its needs and, in their midst or by its name, `models`."""
+    place = list(signature.parameters).index(MODELS)
+    among = (*needs[:place], MODELS, *needs[place:])
+    return [
+        Call((), (*needs, MODELS), needs, takes_models=True),
+        Call(needs, (MODELS,), needs, takes_models=True),
+        Call(among, (), needs, takes_models=True),
+    ]
 
 
 def _fits(signature: inspect.Signature, positional: Iterable[str], keywords: Iterable[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from actors.generators.base import Generator, ModelCalls
+from actors.generators.base import BlockingModelCalls, Generator, ModelCalls
 from actors.generators.json_values import NotJsonError, isolated, json_value
 from actors.generators.templates import Template, compile_template
 from messages.job import Column, Problem
@@ -29,6 +29,7 @@ class SkippingGenerator(Generator):
             outputs=inner.outputs,
             needs=tuple(dict.fromkeys((*inner.needs, *condition.needs))),
             timeout_seconds=inner.timeout_seconds,
+            takes_models=inner.takes_models,
         )
         self._inner = inner
         self._condition = condition
@@ -39,6 +40,14 @@ class SkippingGenerator(Generator):
         skipped = self._skipped(start)
         rest = self._rest(start, skipped)
         return self._joined(start, skipped, None if rest is None else self._inner.run(rest))
+
+    def run_with_models(self, start: TaskStart, models: BlockingModelCalls) -> Any:
+        """Return what `run` does, for an inner generator that takes models."""
+        skipped = self._skipped(start)
+        rest = self._rest(start, skipped)
+        return self._joined(
+            start, skipped, None if rest is None else self._inner.run_with_models(rest, models)
+        )
 
     async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
         """Return what `run` does, for an inner generator that runs as a coroutine."""

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from actors.planning.endpoint_settings import EndpointSettings
+from actors.planning.models import BUDGETS
+from actors.planning.request_resources import RequestResourceResolver
 from messages.capacity import CapacitySource, CapacityValue, ConfiguredCapacity
-from messages.job import Config, Job, Limits, ModelConfig
+from messages.job import (
+    Config,
+    Job,
+    Limits,
+    ModelConfig,
+    PythonProvider,
+    RequestAdmissionTuning,
+    SimulatedProvider,
+)
 from messages.plan import JobPlan
 from messages.request_admission import ProviderModelKey, RequestResourceSpec
 from messages.tasks import REQUEST_RESOURCE_PREFIX
+
+_CAPS = "provider_model_static_caps"
+"""What values that are derived from caps fall back on."""
+
+
+def connections_of(job: Job) -> dict[str, int]:
+    """Return how many connections each provider in use may need at once: what a pool is sized by (A11)."""
+    return RequestResourceResolver(job).connections()
 
 
 def describe_capacity(job: Job, plan: JobPlan) -> ConfiguredCapacity:
@@ -20,7 +39,13 @@ def describe_capacity(job: Job, plan: JobPlan) -> ConfiguredCapacity:
     A value is the job's where it differs from what the job file would have had without it: a job that
     writes a default out cannot be told from one that leaves it out.
     """
-    caps = {spec.resource.name: _model_source(job, spec.aliases) for spec in plan.request_resources}
+    resolver = RequestResourceResolver(job)
+    settings = {
+        spec.resource.name: resolver.settings(
+            ProviderModelKey(spec.resource.provider, spec.resource.model_id)
+        )
+        for spec in plan.request_resources
+    }
     return ConfiguredCapacity(
         row_group_size=_chosen(job, "row_group_size", plan.row_group_size),
         row_group_concurrency=_chosen(job.limits, "row_group_concurrency", plan.row_group_concurrency),
@@ -29,27 +54,21 @@ def describe_capacity(job: Job, plan: JobPlan) -> ConfiguredCapacity:
             resource: _task_resource(job.limits, resource, limit)
             for resource, limit in plan.resource_limits.items()
         },
-        request_resources=tuple(spec.resource.name for spec in plan.request_resources),
+        request_resources=tuple(settings),
         provider_model_static_caps=_endpoint_caps(job, plan.request_resources),
-        request_initial_limits={
-            spec.resource.name: CapacityValue(
-                spec.static_cap, caps[spec.resource.name], fallback_from="provider_model_static_caps"
-            )
-            for spec in plan.request_resources
-        },
+        request_initial_limits={name: _initial_limit(job, each) for name, each in settings.items()},
         request_admission_config={
-            f"{alias}.queue_wait_timeout_seconds": _chosen(
-                job.models[alias], "queue_timeout_seconds", job.models[alias].queue_timeout_seconds
-            )
-            for spec in plan.request_resources
-            for alias in spec.aliases
-            if alias in job.models
+            **dict(_queue_timeouts(job, plan.request_resources)),
+            **{key: value for each in settings.values() for key, value in _budgets(each)},
+            **{
+                f"{name}.{field}": value
+                for name, each in settings.items()
+                for field, value in _tuning(job, each)
+            },
         },
         transport_pool_limits={
-            provider: CapacityValue(
-                None, "adapter_config", missing_reason="a simulated provider opens no connections"
-            )
-            for provider in sorted({spec.resource.provider for spec in plan.request_resources})
+            provider: _connections(job, provider, resolver.connections()[provider])
+            for provider in sorted({each.endpoint.provider for each in settings.values()})
         },
     )
 
@@ -68,11 +87,11 @@ def _task_resource(limits: Limits, resource: str, limit: int) -> CapacityValue:
     if resource in limits.resources:
         return CapacityValue(limit, "job")
     if resource == "llm_wait" and limits.llm_wait is None:
-        return CapacityValue(limit, "default", fallback_from="provider_model_static_caps")
+        return CapacityValue(limit, "default", fallback_from=_CAPS)
     if resource in {field.name for field in msgspec.structs.fields(Limits)}:
         return _chosen(limits, resource, limit)
     if resource.startswith(REQUEST_RESOURCE_PREFIX):
-        return CapacityValue(limit, "default", fallback_from="provider_model_static_caps")
+        return CapacityValue(limit, "default", fallback_from=_CAPS)
     return CapacityValue(limit, "default")
 
 
@@ -100,3 +119,57 @@ def _endpoint_caps(job: Job, specs: Iterable[RequestResourceSpec]) -> dict[str, 
         }
         described[endpoint_name] = CapacityValue(value, _model_source(job, aliases))
     return described
+
+
+# -- request admission -----------------------------------------------------------------------------
+
+
+def _from_caps(job: Job, settings: EndpointSettings, value: int, given: int | None) -> CapacityValue:
+    """Return a limit that the endpoint's static cap stands for where the job does not give it."""
+    if given is not None:
+        return CapacityValue(value, "job")
+    return CapacityValue(value, _model_source(job, settings.raw_caps), fallback_from=_CAPS)
+
+
+def _initial_limit(job: Job, settings: EndpointSettings) -> CapacityValue:
+    tuning = settings.tuning
+    given = tuning.maximum if tuning.initial is None else tuning.initial
+    return _from_caps(job, settings, settings.initial_limit, given)
+
+
+def _tuning(job: Job, settings: EndpointSettings) -> Iterator[tuple[str, CapacityValue]]:
+    """Yield everything that the limits of an endpoint's resources move by, as it is in force (A2)."""
+    tuning = settings.tuning
+    for field in RequestAdmissionTuning.__struct_fields__:
+        if field == "initial":
+            yield field, _initial_limit(job, settings)
+        elif field == "maximum":
+            yield field, _from_caps(job, settings, settings.effective_max, tuning.maximum)
+        else:
+            yield field, _chosen(tuning, field, getattr(tuning, field))
+
+
+def _budgets(settings: EndpointSettings) -> Iterator[tuple[str, CapacityValue]]:
+    for name in BUDGETS:
+        budget = getattr(settings.budgets, name)
+        source: CapacitySource = "default" if budget is None else "job"
+        yield f"{settings.endpoint.name}.{name}", CapacityValue(budget, source)
+
+
+def _queue_timeouts(job: Job, specs: Iterable[RequestResourceSpec]) -> Iterator[tuple[str, CapacityValue]]:
+    for alias in dict.fromkeys(alias for spec in specs for alias in spec.aliases):
+        model = job.models[alias]
+        chosen = _chosen(model, "queue_timeout_seconds", model.queue_timeout_seconds)
+        yield f"{alias}.queue_wait_timeout_seconds", chosen
+
+
+def _connections(job: Job, provider: str, connections: int) -> CapacityValue:
+    match job.providers[provider]:
+        case SimulatedProvider():
+            reason = "a simulated provider opens no connections"
+            return CapacityValue(None, "adapter_config", missing_reason=reason)
+        case PythonProvider():
+            return CapacityValue(None, "adapter_config", missing_reason="the client's own")
+        case _:
+            aliases = (alias for alias, model in job.models.items() if provider in model.served_by)
+            return CapacityValue(connections, _model_source(job, aliases), fallback_from=_CAPS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from actors.generators import Generator, declared_outputs
 from messages.hints import possible
-from messages.job import ChatColumn, Column, EmbeddingColumn, Job, Problem, PythonColumn
+from messages.job import ChatColumn, Column, EmbeddingColumn, Job, ModelConfig, Problem, PythonColumn
 from messages.tasks import REQUEST_RESOURCE_PREFIX
 
 RESERVED_RESOURCES = ("submission", "llm_wait", "local", "threads")
@@ -26,19 +26,14 @@ def name_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]
     if not job.columns:
         yield Problem("columns", "there are none", "describe at least one column", ("columns.*",))
     for provider in job.providers:
-        if not provider or "/" in provider:
-            yield Problem(f"providers.{provider}", f"is called {provider!r}", "expected a name without '/'")
+        # Both stand between names: `provider/model`, and `one+other/model` for a model of two providers.
+        if not provider or "/" in provider or "+" in provider:
+            expected = "expected a name without '/' and without '+'"
+            yield Problem(f"providers.{provider}", f"is called {provider!r}", expected)
     for alias, model in job.models.items():
         if not model.model:
             yield Problem(f"models.{alias}.model", "is empty", "name the provider's model")
-        for provider in model.served_by:
-            if provider not in job.providers:
-                yield Problem(
-                    f"models.{alias}.provider",
-                    f"there is no provider {provider!r}",
-                    possible(provider, job.providers) or "describe it under `providers`",
-                    ("providers.*",),
-                )
+        yield from _server_problems(f"models.{alias}", model, job.providers)
     yield from _resource_problems(job)
     yield from _column_problems(job, source_fields)
     yield from _processor_problems(job, source_fields)
@@ -63,6 +58,28 @@ def side_effect_problems(job: Job, generators: Mapping[str, Generator]) -> Itera
                     f"name it in {owner}.outputs",
                     (f"{owner}.side_effects",),
                 )
+
+
+def _server_problems(path: str, model: ModelConfig, providers: Mapping[str, object]) -> Iterator[Problem]:
+    """Yield a problem where a model is served by nobody, or by whom cannot be told."""
+    several, one = f"{path}.providers", f"{path}.provider"
+    if not model.provider and not model.providers:
+        known = possible("", providers) or "describe one under `providers`"
+        yield Problem(one, "is missing", f"name one, or several in `providers`; {known}", (several,))
+        return
+    if model.provider and model.providers:
+        yield Problem(several, "is given beside `provider`", "give one of the two", (one,))
+    named = [(one, model.provider)] if model.provider else []
+    named += ((f"{several}[{index}]", name) for index, name in enumerate(model.providers))
+    seen: set[str] = set()
+    for place, name in named:
+        if name not in providers:
+            known = possible(name, providers) or "describe it under `providers`"
+            yield Problem(place, f"there is no provider {name!r}", known, ("providers.*",))
+        elif name in seen:
+            yield Problem(place, f"names {name!r} again", "name each provider once", (several,))
+        if place != one:
+            seen.add(name)
 
 
 def _column_problems(job: Job, source_fields: tuple[str, ...]) -> Iterator[Problem]:

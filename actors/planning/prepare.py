@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from actors.generators import FunctionTable, Generator, compile_generator, declared_outputs
 from actors.planning.graph import Upstream, cycles, dependency_order, upstream_of
+from actors.planning.model_use import ModelUse
+from actors.planning.models import model_problems
 from actors.planning.names import name_problems, side_effect_problems
 from actors.planning.numbers import number_problems, sequence_problems
 from actors.planning.policies import policy_problems
 from actors.planning.processors import Processors
+from actors.planning.providers import provider_problems
 from actors.planning.request_resources import RequestResourceResolver
-from actors.planning.resolver import TaskSchedulingResolver, task_resource_of
+from actors.planning.resolver import TaskSchedulingResolver
 from messages.job import ChatColumn, ColumnSettings, EmbeddingColumn, Job, JobError, Problem, PythonColumn
 from messages.job_file import normalized
 from messages.metadata import SchedulingMetadataError
 from messages.plan import GeneratorPlan, JobPlan, ResolvedTaskScheduling
-from messages.request_admission import ProviderModelKey
 
 _DECIDE_NEEDS = ("needs", "scope", "outputs", "side_effects", "skip")
 """What of a column, beside its templates or its function, decides what it waits for and what waits for it."""
+
+
+ClientProblems = Callable[[Job], Iterable[Problem]]
+
+
+def _no_problems(_job: Job) -> Iterable[Problem]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -40,30 +49,42 @@ class Unpreparable:
 
 
 def prepare(
-    job: Job, *, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+    job: Job,
+    *,
+    run_id: str,
+    source_fields: tuple[str, ...] | None,
+    source_rows: int,
+    client_problems: ClientProblems = _no_problems,
 ) -> Prepared | Unpreparable:
     """Import, compile, check and resolve everything that `job` names; run nothing.
 
     `source_fields` are the source's fields: None where the job has a source that could not be read, and
-    names are then not checked against it. `source_rows` is how many records it has.
+    names are then not checked against it. `source_rows` is how many records it has. `client_problems` says
+    what keeps clients from being made for the job's providers, which is their maker's to know.
     """
     try:
         checked = normalized(job)
     except JobError as error:
         if error.readable is None:
             return Unpreparable(error.problems)
-        found = _Preparation(error.readable, run_id, source_fields, source_rows).result()
+        found = _Preparation(error.readable, run_id, source_fields, source_rows, client_problems).result()
         return Unpreparable(error.joined(found.problems if isinstance(found, Unpreparable) else ()))
-    return _Preparation(checked, run_id, source_fields, source_rows).result()
+    return _Preparation(checked, run_id, source_fields, source_rows, client_problems).result()
 
 
 class _Preparation:
     """One job on its way: gathers problems step by step, so that none hides another."""
 
     def __init__(
-        self, job: Job, run_id: str, source_fields: tuple[str, ...] | None, source_rows: int
+        self,
+        job: Job,
+        run_id: str,
+        source_fields: tuple[str, ...] | None,
+        source_rows: int,
+        client_problems: ClientProblems,
     ) -> None:
         self._job = job
+        self._client_problems = client_problems
         self._run_id = run_id
         self._fields = (source_fields or ()) if job.source is not None else ()
         self._fields_known = job.source is None or source_fields is not None
@@ -80,10 +101,14 @@ class _Preparation:
             self._problems.append(
                 Problem("rows", "is missing", "say how many, or give a source", ("source",))
             )
+        self._problems += provider_problems(job)
+        self._problems += model_problems(job)
+        self._problems += self._requests.problems()
         self._problems += number_problems(job)
         self._problems += policy_problems(job)
         self._problems += sequence_problems(job, self._rows)
         columns = self._compiled()
+        self._problems += self._client_problems(job)
         self._problems += side_effect_problems(job, columns)
         processors = Processors(job, self._fields, columns, self._functions)
         self._problems += processors.problems
@@ -100,11 +125,12 @@ class _Preparation:
         upstream = processors.woven_into(upstream, columns)
         generators = {**columns, **processors.generators}
         scheduling = self._resolved(generators)
-        limits = self._resource_limits(scheduling)
+        use = ModelUse(job, generators, scheduling, self._requests)
+        limits = self._resource_limits(use)
         self._problems += self._beyond_limits(scheduling, limits)
         if self._problems:
             return Unpreparable(tuple(self._problems))
-        return Prepared(self._plan(generators, upstream, scheduling, limits), generators)
+        return Prepared(self._plan(generators, upstream, scheduling, use, limits), generators)
 
     def _compiled(self) -> dict[str, Generator]:
         """Compile every column that can be compiled."""
@@ -136,7 +162,7 @@ class _Preparation:
             column = self._job.columns.get(name)
             if isinstance(column, ChatColumn | EmbeddingColumn):
                 model = self._job.models.get(column.model)
-                if model is None or not model.served_by[0] or not model.model:
+                if model is None or not all(model.served_by) or not model.model:
                     continue  # reported where it is named
             try:
                 resolved[name] = self._resolver.resolve(generator, column)
@@ -144,28 +170,12 @@ class _Preparation:
                 self._problems.append(Problem(f"columns.{name}.metadata", error.message))
         return resolved
 
-    def _resource_limits(self, scheduling: dict[str, ResolvedTaskScheduling]) -> dict[str, int]:
-        limits = self._job.limits
-        llm_wait = limits.llm_wait
-        if llm_wait is None:
-            used = {
-                ProviderModelKey(each.request_resource.provider, each.request_resource.model_id)
-                for each in scheduling.values()
-                if each.request_resource is not None
-            }
-            llm_wait = max(1, 2 * sum(self._requests.static_cap(endpoint) for endpoint in used))
-        used_endpoints = {
-            task_resource_of(each.request_resource): limits.group_limit_factor
-            * self._requests.static_cap(
-                ProviderModelKey(each.request_resource.provider, each.request_resource.model_id)
-            )
-            for each in scheduling.values()
-            if each.request_resource is not None
-        }
+    def _resource_limits(self, use: ModelUse) -> dict[str, int]:
+        limits, slots = self._job.limits, use.task_slots()
         always = {
-            **used_endpoints,
+            **slots,
             "submission": limits.submission,
-            "llm_wait": llm_wait,
+            "llm_wait": max(1, sum(slots.values())) if limits.llm_wait is None else limits.llm_wait,
             "local": limits.local,
             "threads": limits.threads,
         }
@@ -191,14 +201,12 @@ class _Preparation:
         generators: dict[str, Generator],
         upstream: Upstream,
         scheduling: dict[str, ResolvedTaskScheduling],
+        use: ModelUse,
         limits: dict[str, int],
     ) -> JobPlan:
         job = self._job
         columns = (output for name, each in job.columns.items() for output in declared_outputs(name, each))
-        aliases = dict.fromkeys(column.model for column in job.columns.values() if hasattr(column, "model"))
-        resources = dict.fromkeys(
-            each.request_resource for each in scheduling.values() if each.request_resource is not None
-        )
+        resources = use.resources()
         return JobPlan(
             run_id=self._run_id,
             job_name=job.name,
@@ -222,7 +230,11 @@ class _Preparation:
             row_group_admission=job.limits.row_group_admission,
             adaptive_row_guard=job.limits.adaptive_row_guard,
             warnings=(*self._requests.warnings(), *self._resolver.warnings),
-            models={alias: self._requests.endpoint(alias).name for alias in aliases},
+            models={alias: self._requests.pool(alias).name for alias in use.aliases()},
+            request_admission=self._requests.admission(resources),
+            replicas=use.replicas(),
+            on_provider_exhausted=job.on_provider_exhausted,
+            health_check=job.health_check,
         )
 
     def _generator_plan(

@@ -23,9 +23,23 @@ from messages.tasks import (
 _LOCAL = SchedulingMetadata()
 
 
-def task_resource_of(resource: RequestResourceKey) -> SchedulerResourceKey:
+def task_resource_of(pool: ProviderModelKey) -> SchedulerResourceKey:
     """Return the task resource that a model's tasks take while they may call it."""
-    return f"{REQUEST_RESOURCE_PREFIX}{resource.provider}/{resource.model_id}"
+    return f"{REQUEST_RESOURCE_PREFIX}{pool.name}"
+
+
+def task_slots(capacity: int) -> int:
+    """Return how many tasks may hold a model at once that takes `capacity` attempts.
+
+    A few more than it takes: while one task's reply is on its way back, another's call is there already.
+    Not many more: whoever is admitted beyond that only waits for a lease, and holds what others could use.
+    """
+    return max(capacity + 1, -(-5 * capacity // 4))
+
+
+def pool_of(resource: RequestResourceKey) -> ProviderModelKey:
+    """Return the pool that a task's request resource is about."""
+    return ProviderModelKey(resource.provider, resource.model_id)
 
 
 class TaskSchedulingResolver:
@@ -60,7 +74,7 @@ class TaskSchedulingResolver:
             metadata, request_resource = error.fallback, None
         amounts = self._amounts(generator, column, metadata)
         if request_resource is not None:
-            amounts[task_resource_of(request_resource)] = 1
+            amounts[task_resource_of(pool_of(request_resource))] = 1
         vector = SchedulerResourceRequest(tuple(sorted(amounts.items())))
         return ResolvedTaskScheduling(
             group=self._group(generator, metadata, request_resource),
@@ -80,12 +94,12 @@ class TaskSchedulingResolver:
                 return _LOCAL
 
     def _model_metadata(self, alias: str, domain: str) -> SchedulingMetadata:
-        resource = self._requests.resolve(alias, domain)
-        cap = self._requests.static_cap(self._requests.endpoint(alias))
-        return SchedulingMetadata("model", (resource.provider, resource.model_id, domain), cap)
+        pool = self._requests.pool(alias)
+        capacity = self._requests.capacity(pool)
+        return SchedulingMetadata("model", (pool.provider, pool.model_id, domain), capacity)
 
     def _request_resource(self, metadata: SchedulingMetadata) -> RequestResourceKey | None:
-        """Return the resource behind `model` metadata: an endpoint of the job, in a known domain."""
+        """Return the resource behind `model` metadata: a pool of the job, in a known domain."""
         if metadata.kind != "model":
             return None
         provider, model_id, domain = metadata.identity
@@ -95,14 +109,14 @@ class TaskSchedulingResolver:
                 code="invalid_identity",
                 message=f"there is no generation kind {domain!r}; {possible(domain, domains)}",
             )
-        endpoint = ProviderModelKey(provider, model_id)
-        if not self._requests.knows(endpoint):
-            names = [known.name for known in self._requests.endpoints()]
+        pool = ProviderModelKey(provider, model_id)
+        if not self._requests.knows(pool):
+            names = [known.name for known in self._requests.pools()]
             raise SchedulingMetadataError(
                 code="invalid_identity",
                 message=(
-                    f"no model of this job is {endpoint.name!r}, so its cap is not known and its weight "
-                    f"stands for it; {possible(endpoint.name, names) or 'there are no models'}"
+                    f"no model of this job is {pool.name!r}, so its cap is not known and its weight "
+                    f"stands for it; {possible(pool.name, names) or 'there are no models'}"
                 ),
                 fallback=SchedulingMetadata("custom_model", metadata.identity, metadata.weight),
             )
@@ -115,7 +129,7 @@ class TaskSchedulingResolver:
         key = TaskGroupKey(metadata.kind, (*metadata.identity, generator.name))
         weight = metadata.weight
         if resource is not None:
-            weight = self._requests.static_cap(ProviderModelKey(resource.provider, resource.model_id))
+            weight = self._requests.capacity(pool_of(resource))
         limit = None if metadata.kind == "local" else self._limits.group_limit_factor * weight
         return TaskGroupSpec(key=key, weight=weight, admitted_limit=limit, name=key.name)
 

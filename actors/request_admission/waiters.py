@@ -1,14 +1,15 @@
 """Who waits for a request lease, and who is next.
 
 Weighted fair across groups, oldest first inside a group and between equal weights (A7). One queue per
-resource; resources of one endpoint share its virtual time, so that the endpoint can choose fairly among
-those of its resources that have room. O(log groups) for everything.
+route; routes of one pool share its virtual time, so that the pool can choose fairly among those of them
+that have room. O(log groups) for everything.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from typing import Any
 
 from messages.request_admission import AcquireRequestLease
 
@@ -16,7 +17,7 @@ from messages.request_admission import AcquireRequestLease
 class Waiter:
     """One attempt that waits."""
 
-    __slots__ = ("asked_at", "deadline", "gone", "message")
+    __slots__ = ("asked_at", "closed_before", "deadline", "gone", "message")
 
     def __init__(self, message: AcquireRequestLease, asked_at: float) -> None:
         self.message = message
@@ -24,6 +25,8 @@ class Waiter:
         timeout = message.item.queue_wait_timeout
         self.deadline = None if timeout is None else asked_at + timeout
         self.gone = False
+        self.closed_before: tuple[Any, ...] = ()
+        """What had stood in the way of each of its resources when it began to wait."""
 
 
 class _Group:
@@ -36,7 +39,7 @@ class _Group:
 
 
 class WaiterQueue:
-    """The waiters of one resource. `len` counts those that still wait."""
+    """The waiters of one route. `len` counts those that still wait."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -74,7 +77,7 @@ class WaiterQueue:
             self._clear_gone()
 
     def peek(self) -> tuple[float, float, int] | None:
-        """Return the place of the next waiter in the endpoint's order, None when nobody waits."""
+        """Return the place of the next waiter in the pool's order, None when nobody waits."""
         while self._order:
             tag, asked_at, serial, key = self._order[0]
             group = self._groups[key]
@@ -85,6 +88,14 @@ class WaiterQueue:
             self._gone -= 1
             self._reenter(key, group)
         return None
+
+    def first(self) -> Waiter:
+        """Return the next waiter. Call after a `peek` that found one."""
+        return self._groups[self._order[0][3]].waiting[0]
+
+    def keep_time_by(self, clock: VirtualClock) -> None:
+        """Go on under another virtual time, which is at least as late as the present one."""
+        self._clock = clock
 
     def pop(self) -> Waiter:
         """Remove and return the next waiter; its group moves on. Call after a `peek` that found one."""
@@ -126,7 +137,7 @@ class WaiterQueue:
 
 
 class VirtualClock:
-    """The virtual time that the resources of one endpoint share."""
+    """The virtual time that the routes of one pool share."""
 
     def __init__(self) -> None:
         self.now = 0.0

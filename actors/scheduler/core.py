@@ -12,7 +12,7 @@ from actors.scheduler.phases.orphaned import Orphaned
 from actors.scheduler.phases.phase import Desk, Orphan, Phase, answer
 from messages._base import Message, Outgoing
 from messages.job import Problem
-from messages.request_admission import RequestResourcesRegistered
+from messages.request_admission import RequestCircuitChanged, RequestResourcesRegistered
 from messages.scheduler import CancelJob, CheckJob, JobRejected, SchedulerSnapshot, SubmitJob
 from messages.storage import (
     FilesInspected,
@@ -35,7 +35,7 @@ from messages.task_admission import (
     TaskLeasesSettled,
 )
 from messages.telemetry import CapacityPlanReported, RunLogClosed, RunLogOpened, RunLogRefused
-from messages.worker import JobPrepared, JobReleased, JobUnpreparable
+from messages.worker import JobPrepared, JobReleased, JobUnpreparable, ModelsProbed
 
 _BUSY = Problem(
     "", "another job is running in this actor system", "wait for it to finish, or start another system"
@@ -50,12 +50,14 @@ _ACCEPTED: frozenset[type[Message]] = frozenset(
         FilesInspected,
         JobPrepared,
         JobUnpreparable,
+        ModelsProbed,
         RunLogOpened,
         RunLogRefused,
         RunOpened,
         RunRefused,
         TaskAdmissionConfigured,
         RequestResourcesRegistered,
+        RequestCircuitChanged,
         RowGroupLoaded,
         RowGroupStored,
         TaskLeasesDecided,

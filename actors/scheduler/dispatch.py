@@ -163,10 +163,7 @@ class Dispatcher:
             diagnostics={
                 "groups_by_reason": dict(counts),
                 "short_of": short,
-                "passed_over": {
-                    name: decision.diagnostics.get("resource")
-                    for name, decision in self._parking.yielding.items()
-                },
+                "passed_over": self._passed_over(),
             },
         )
 
@@ -213,6 +210,12 @@ class Dispatcher:
 
     def _is_pressed(self, item: SchedulableTask) -> bool:
         return self._view.pressed_of(item.resource_request) is not None
+
+    def _passed_over(self) -> dict[GroupName, SchedulerResourceKey]:
+        """Return the groups that give way to others, and which of their resources is under pressure."""
+        heads = ((name, self.queue.head_of(name)) for name in self._parking.yielding)
+        found = ((name, self._view.pressed_of(head.resource_request)) for name, head in heads if head)
+        return {name: resource for name, resource in found if resource is not None}
 
     def _pressure_changed(self) -> None:
         """Judge every group anew: what is under pressure decides who competes with whom."""

@@ -38,7 +38,10 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
             )
         ]
     if actor == REQUEST_ADMISSION:
-        register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+        run.circuits.forget()
+        register = RegisterRequestResources(
+            plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
+        )
         # First: what the new incarnation finds pressed, it tells once it knows the resources.
         forget = Outgoing(TASK_ADMISSION, ForgetRequestPressure(plan.run_id))
         return [forget, Outgoing(REQUEST_ADMISSION, register)]

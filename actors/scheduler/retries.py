@@ -10,8 +10,23 @@ from heapq import heappop, heappush
 
 from messages.tasks import Task, TaskId, TaskOutcome
 
-_NEVER_COUNTED = frozenset({"rate_limited", "queue_timeout"})
-"""Failures that are the provider's limit or our own queue's doing: never a reason to drop (R4)."""
+_PACED_ELSEWHERE = frozenset(
+    {
+        "rate_limited",
+        "queue_timeout",
+        "circuit_open",
+        "cooldown",
+        "no_capacity",
+        "budget",
+        "queued_waiters_ahead",
+    }
+)
+"""Failures that are the provider's limit or our own queue's doing: never a reason to drop (R4).
+
+Request admission paces the calls to a model: its gate, limit, budgets and circuit say when the next one may
+leave. A wait that doubled here as well would be a second owner of that, and idle a model that is there again.
+`local_timeout` is not among them: a connection that never comes has no circuit that would end the job.
+"""
 
 _LOST_THROUGH_NO_FAULT = frozenset({"worker_lost", "worker_spawn_failed"})
 
@@ -24,17 +39,22 @@ class RetryPolicy:
         self._backoff = backoff_seconds
         self._max_backoff = max_backoff_seconds
 
-    def retry_after(self, outcome: TaskOutcome, *, failures: int, counted: int) -> float | None:
+    def counts(self, outcome: TaskOutcome) -> bool:
+        """Return whether a failure counts against `max_retries`, and makes the next wait longer (R4)."""
+        return outcome.error is None or outcome.error.kind not in _PACED_ELSEWHERE
+
+    def retry_after(self, outcome: TaskOutcome, *, counted: int) -> float | None:
         """Return the seconds to wait before the next try, or None to give up.
 
-        `failures` is how often the task has failed, this time included; `counted` how many of those
-        count against `max_retries`.
+        `counted` is how many of the task's failures count, this one included where it does. What does not
+        count waits for no longer than the first backoff, unless the provider or its gate asks for more.
         """
         if outcome.kind not in ("retryable_failure", *_LOST_THROUGH_NO_FAULT):
             return None
         if counted > self._max_retries:
             return None
-        wait = min(self._backoff * 2.0 ** min(failures - 1, 30), self._max_backoff)
+        doublings = min(counted - 1, 30) if self.counts(outcome) else 0
+        wait = min(self._backoff * 2.0**doublings, self._max_backoff)
         wanted = outcome.error.retry_after_seconds if outcome.error is not None else None
         return max(wait, wanted or 0.0)
 
@@ -54,10 +74,9 @@ class Deferrals:
     def defer(self, task_id: TaskId, task: Task, outcome: TaskOutcome, *, now: float) -> float | None:
         """Count a failure; return when the task will be tried again, or None to give it up."""
         failures, counted = self._failures.get(task_id, (0, 0))
-        kind = outcome.error.kind if outcome.error is not None else ""
-        failures, counted = failures + 1, counted + (kind not in _NEVER_COUNTED)
+        failures, counted = failures + 1, counted + self._policy.counts(outcome)
         self._failures[task_id] = (failures, counted)
-        wait = self._policy.retry_after(outcome, failures=failures, counted=counted)
+        wait = self._policy.retry_after(outcome, counted=counted)
         if wait is None:
             return None
         self._serial += 1

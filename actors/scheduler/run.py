@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.scheduler.cell_journal import CellJournal
+from actors.scheduler.circuits import Circuits
 from actors.scheduler.completion import CompletionTracker
 from actors.scheduler.dispatch import Dispatcher
 from actors.scheduler.early_shutdown import EarlyShutdown
@@ -67,6 +68,7 @@ class JobRun:
         self.executions = TaskExecutions(plan, first_id=first_execution_id)
         self.failures = Failures(plan, self.tracker, self.facts)
         self.skips = Skips(plan, self.tracker)
+        self.circuits = Circuits(plan)
         self.outstanding: dict[int, TaskLease] = {}
         """Every token that was given out and has not come back, as its holder has it, by task execution."""
         self.worker_ready = True

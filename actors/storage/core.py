@@ -186,17 +186,23 @@ class StorageCore:
                 doing = f"cannot read {job.source.path}"
                 fields, found = None, (problem_of(error, path="source.path", doing=doing),)
             problems += found
+        finished = False
         if message.out is not None:
             made = job.rows if job.source is None else None if problems else rows
             try:
                 if message.resume:
                     problems += self._runs.problems_of_resuming(message.out, job, made)
+                    finished = made is not None and self._runs.is_finished(message.out, made)
                 else:
                     problems += self._runs.problems_of(message.out)
             except OSError as error:
                 problems.append(problem_of(error, path="out", doing=f"cannot use {message.out}"))
         return FilesInspected(
-            run_id=message.run_id, source_fields=fields, source_rows=rows, problems=tuple(problems)
+            run_id=message.run_id,
+            source_fields=fields,
+            source_rows=rows,
+            problems=tuple(problems),
+            finished=finished,
         )
 
     def _open(self, message: OpenRun) -> RunOpened | RunRefused:

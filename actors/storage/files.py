@@ -16,7 +16,7 @@ from actors.storage.journal import CellJournal
 from actors.storage.manifest import SCHEMA_VERSION, Manifest, canonical, fingerprint
 from actors.storage.memory import MemoryRun
 from actors.storage.ports import RunFiles, StorageError, Unsettled, no_log_is_read
-from actors.storage.resuming import is_false_start, problems_of_resuming, resumed, run_record
+from actors.storage.resuming import is_false_start, is_finished, problems_of_resuming, resumed, run_record
 from messages.job import Job, Problem
 from messages.storage import OpenRun
 
@@ -63,6 +63,15 @@ class FileRuns:
         if (folder / layout.MANIFEST).exists():
             return problems_of_resuming(folder, job, rows)
         return () if is_false_start(folder) else self.problems_of(out)
+
+    def is_finished(self, out: str, rows: int) -> bool:
+        """Return whether the run in the folder `out` says that it ended with so many rows, and none missing.
+
+        Raises:
+            OSError: the folder cannot be looked into.
+        """
+        folder = Path(out).absolute()
+        return (folder / layout.MANIFEST).exists() and is_finished(folder, rows)
 
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, its manifest last; or go on in it, where `opening.resume` and it has one.

@@ -149,6 +149,13 @@ class RunFilesFactory(Protocol):
             OSError: the folder cannot be looked into.
         """
 
+    def is_finished(self, out: str, rows: int) -> bool:
+        """Return whether the run in the folder `out` says that it ended with so many rows, and none missing.
+
+        Raises:
+            OSError: the folder cannot be looked into.
+        """
+
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, or a place in memory where `opening.out` is None.
 

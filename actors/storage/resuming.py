@@ -28,6 +28,7 @@ from messages.job import Job, Problem
 from messages.storage import Earlier, OpenRun
 
 _OTHER_FOLDER = "choose another folder with --out"
+_FINISHED = ("succeeded", "partial")
 
 
 def is_false_start(folder: Path) -> bool:
@@ -67,6 +68,19 @@ def problems_of_resuming(folder: Path, job: Job, rows: int | None) -> tuple[Prob
         told = Problem("rows", f"{manifest.rows} -> {rows}", "a resumed job may have more rows, never fewer")
         problems += (told,)
     return problems
+
+
+def is_finished(folder: Path, rows: int) -> bool:
+    """Return whether the folder's last run ended with so many rows, and none missing, as its manifest says.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    try:
+        manifest = open_run_folder(folder).manifest
+    except NotARunFolderError:
+        return False
+    return manifest.rows == rows and manifest.status in _FINISHED
 
 
 def resumed(folder: Path, opening: OpenRun, files: FileSystem, now: datetime, unsettled: Unsettled) -> Begun:

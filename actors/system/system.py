@@ -139,7 +139,8 @@ class ActorSystem:
 
         out: folder for the dataset; None keeps the rows in memory. log: a log of this run alone.
         resume: go on with the run that `out` holds, if it holds one. The job must be the same: only `limits`,
-        `failure`, `output`, and a model's cap and timeouts may differ, and `rows` may have grown.
+        `failure`, `output`, what is done about providers that refuse or are not there, and a model's cap,
+        limit, budgets and timeouts may differ, and `rows` may have grown.
 
         Raises:
             JobError: the job was refused; `problems` holds everything that has to be mended.

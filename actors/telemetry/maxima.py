@@ -34,6 +34,11 @@ class Gauge:
         """Count `amount` less; never below zero, whatever was missed."""
         self.now[name] = max(0, self.now.get(name, 0) - amount)
 
+    def set(self, name: str, count: int) -> None:
+        """Count what is there, whatever was before."""
+        self.now[name] = 0
+        self.add(name, count)
+
 
 _ROW_GROUPS: Final = "row_groups"
 _COLUMN: Final = attrgetter("task_column")
@@ -51,6 +56,8 @@ class ObservedCapacity:
         self._requests = Gauge()
         self._endpoints = Gauge()
         self._limits = Gauge()
+        self._effective_max: dict[str, int] = {}
+        self._blocked_until: dict[str, float] = {}
         self.tasks_held = 0
         """Task executions that hold a lease now."""
         self._waiting: dict[int, str] = {}
@@ -72,7 +79,11 @@ class ObservedCapacity:
             "queue_empty": self._on_queue_empty,
             "task_lease_acquired": self._on_task_lease_acquired,
             "task_lease_released": self._on_task_lease_released,
-            "request_resource_registered": self._on_limit,
+            "request_resource_registered": self._on_registered,
+            "request_effective_cap_changed": self._on_limit,
+            "request_limit_increased": self._on_limit,
+            "request_limit_decreased": self._on_limit,
+            "request_rate_limited": self._on_rate_limited,
             "request_wait_started": self._on_wait_started,
             "request_wait_completed": self._on_wait_ended,
             "request_wait_timeout": self._on_wait_ended,
@@ -106,10 +117,12 @@ class ObservedCapacity:
         )
 
     def present(self, *, now: float) -> CapacitySnapshot:
-        """Return what is in flight now."""
+        """Return what is in flight now, and under which limits."""
         return CapacitySnapshot(
             captured_at=now,
             current_limits=dict(self._limits.now),
+            effective_max=dict(self._effective_max),
+            blocked_until={name: until for name, until in self._blocked_until.items() if until > now},
             aggregate_in_flight=dict(self._endpoints.now),
         )
 
@@ -160,11 +173,25 @@ class ObservedCapacity:
 
     # -- requests ------------------------------------------------------------------------------------
 
+    def _on_registered(self, event: Event) -> None:
+        facts = event.diagnostics or {}
+        cap = facts.get("static_cap")
+        if isinstance(cap, int):
+            self._limits.set(event.resource, facts.get("initial_limit", cap))
+            self._effective_max[event.resource] = facts.get("effective_max", cap)
+
     def _on_limit(self, event: Event) -> None:
-        limit = (event.diagnostics or {}).get("static_cap")
-        if isinstance(limit, int):
-            self._limits.now[event.resource] = 0
-            self._limits.add(event.resource, limit)
+        facts = event.diagnostics or {}
+        if "limit" in facts:
+            self._limits.set(event.resource, facts["limit"])
+        if "effective_max" in facts:
+            self._effective_max[event.resource] = facts["effective_max"]
+
+    def _on_rate_limited(self, event: Event) -> None:
+        until = (event.diagnostics or {}).get("blocked_until")
+        if until is not None:
+            # The gate is monotone (A4): what a later answer says never shortens the wait.
+            self._blocked_until[event.resource] = max(until, self._blocked_until.get(event.resource, until))
 
     def _on_wait_started(self, event: Event) -> None:
         self._settle()

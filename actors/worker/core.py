@@ -28,6 +28,7 @@ from messages.worker import (
     JobReleased,
     JobUnpreparable,
     PrepareJob,
+    ProbeModels,
     ReleaseJob,
     TaskStart,
     WorkerSnapshot,
@@ -49,6 +50,10 @@ class Runner(Protocol):
 
     def prepare(self, message: PrepareJob) -> JobPrepared | JobUnpreparable:
         """Make a job's generators ready."""
+        ...
+
+    def probe(self, message: ProbeModels) -> None:
+        """Ask after the health of the job's models; the answer, `ModelsProbed`, is told later on."""
         ...
 
     def start(self, starts: list[TaskStart]) -> list[int]:
@@ -93,6 +98,7 @@ class WorkerCore:
         self._unspawned: list[TaskLeaseReturn] = []
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             PrepareJob: self._prepare,
+            ProbeModels: self._probe,
             ExecuteTasks: self._execute,
             CancelTasks: self._cancel,
             ReleaseJob: self._release,
@@ -176,6 +182,10 @@ class WorkerCore:
     def _prepare(self, message: PrepareJob, _now: float) -> list[Outgoing]:
         self._run_id = message.run_id
         return [Outgoing(message.reply_to, self._port.prepare(message))]
+
+    def _probe(self, message: ProbeModels, _now: float) -> list[Outgoing]:
+        self._port.probe(message)
+        return []
 
     def _execute(self, message: ExecuteTasks, now: float) -> list[Outgoing]:
         if self._run_id is None and self._generation > 1:

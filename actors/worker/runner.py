@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,23 +21,41 @@ from actors.worker.core import RunnerStatus
 from actors.worker.coroutines import CoroutineRunners, Stepping
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import outcome_of, timed_out
-from actors.worker.model_calls import JobModels
+from actors.worker.job_clock import JobClock
+from actors.worker.model_calls import JobModels, TaskModelCalls
+from actors.worker.probing import Probes
+from actors.worker.providers.registry import ProviderUnusableError, provider_problems
 from actors.worker.threads import ThreadPool
+from actors.worker.user_calls import UserCalls
 from messages._base import Outgoing
 from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
 from messages.scheduler import ModelUsage
 from messages.tasks import TaskOutcome
-from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, TaskStart
+from messages.worker import JobPrepared, JobUnpreparable, PrepareJob, ProbeModels, TaskStart
 
 _INLINE_TURN = 64
 """Inline tasks run before the loop turns: model calls in flight must not wait for all of them."""
 
 _CANCEL_GRACE_SECONDS = 5.0
-"""How long a cancelled coroutine may take to end before its token is returned without it."""
+"""How long a cancelled coroutine, or model call, may take to end before its token is returned without it."""
 
 Finished = Callable[[int, TaskOutcome], None]
 Warn = Callable[..., object]
 """Called with what happened, and fields: a logger's `warning`."""
+
+
+class _Coroutine(NamedTuple):
+    """A coroutine's task: what runs it, and the model calls that it makes."""
+
+    task: asyncio.Task[Any]
+    calls: TaskModelCalls | UserCalls
+
+
+class _OnThread(NamedTuple):
+    """A thread's task: what gives it up when it takes too long, and the model calls that it may make."""
+
+    timer: asyncio.TimerHandle | None
+    calls: UserCalls | None
 
 
 class TaskRunner:
@@ -61,11 +79,13 @@ class TaskRunner:
         self._warn = warn
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
+        self._job_clock = JobClock(loop.time)
+        self._probes = Probes(loop, executor.tell)
         self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
-        self._running: dict[int, asyncio.Task[Any]] = {}
+        self._running: dict[int, _Coroutine] = {}
         self._cancelled: set[int] = set()
-        self._on_threads: dict[int, asyncio.TimerHandle | None] = {}
+        self._on_threads: dict[int, _OnThread] = {}
         self._pool: ThreadPool | None = None
         self._run_id: str | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -80,19 +100,30 @@ class TaskRunner:
             run_id=message.run_id,
             source_fields=message.source_fields,
             source_rows=message.rows,
+            client_problems=provider_problems,
         )
         if isinstance(prepared, Unpreparable):
             return JobUnpreparable(message.run_id, prepared.problems)
-        self._generators = prepared.generators
-        self._models = JobModels(message.job, self._executor)
         if self._run_id != message.run_id:  # the same run again: its worker was lost
             self._executor.reset_usage()
+            self._job_clock = JobClock(self._loop.time)
         self._run_id = message.run_id
+        try:
+            self._models = JobModels(message.job, self._executor, self._job_clock)
+        except ProviderUnusableError as error:
+            return JobUnpreparable(message.run_id, (error.problem,))
+        self._generators = prepared.generators
         self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 
+    def probe(self, message: ProbeModels) -> None:
+        """Ask after the health of the job's models. It is answered in any case, also when it is cut short."""
+        self._probes.begin(message, self._models.health() if self._models is not None else None)
+
     def start(self, starts: list[TaskStart]) -> list[int]:
         """Run these tasks, each in its generator's mode; return the leases of those that cannot be."""
+        if self._models is not None:
+            self._models.job_started()
         unstarted: list[int] = []
         had_inline = bool(self._inline)
         for start in starts:
@@ -116,11 +147,12 @@ class TaskRunner:
             self._finished(start.lease.lease_id, cancelled)
         self._inline.clear()
         # The youngest first: a thread that is given up makes room for what still waits behind it.
-        for lease_id, timer in reversed(list(self._on_threads.items())):
-            self._give_up_thread(lease_id, timer, cancelled)
+        for lease_id in reversed(list(self._on_threads)):
+            self._give_up_thread(lease_id, cancelled)
+        self._probes.cut_short()
         self._cancelled.update(self._running)
-        for task in self._running.values():
-            task.cancel()
+        for running in self._running.values():
+            running.task.cancel()
         if self._running:
             self._loop.call_later(_CANCEL_GRACE_SECONDS, self.return_overdue)
         self._attend()
@@ -128,12 +160,13 @@ class TaskRunner:
     def return_overdue(self) -> None:
         """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
         for lease_id in self._cancelled:
-            self._finished(lease_id, TaskOutcome("cancelled"))
+            self._end(lease_id, self._running[lease_id].calls, TaskOutcome("cancelled"))
         self._attend()
 
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
         """Forget the job."""
         self._generators = {}
+        self._probes.cut_short()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
             self._models = None
@@ -143,7 +176,8 @@ class TaskRunner:
         return self._executor.usage()
 
     async def closed(self) -> None:
-        """Return when the provider clients of the last job are closed."""
+        """Return when the provider clients of the last job are closed; calls left behind are cancelled."""
+        self._executor.cancel_calls()
         if self._closing is not None:
             await self._closing
 
@@ -158,21 +192,26 @@ class TaskRunner:
     def take_over(self, lost: TaskRunner) -> None:
         """Take the place of a runner that was lost. What it ran is left to itself, and of no account."""
         self._run_id = lost._run_id
+        self._job_clock = lost._job_clock
         self._executor.take_over(lost._executor)
         lost._abandon()
 
     def _abandon(self) -> None:
         self._inline.clear()
         self._runners.take_waiting()
-        for task in self._running.values():
-            task.cancel()
-        if self._pool is not None:
-            for lease_id in self._on_threads:
+        self._probes.cut_short()
+        for running in self._running.values():
+            running.calls.end()
+            running.task.cancel()
+        for lease_id, thread in self._on_threads.items():
+            if thread.timer is not None:
+                thread.timer.cancel()
+            if thread.calls is not None:
+                thread.calls.end()
+            if self._pool is not None:
                 self._pool.abandon(lease_id)
+        if self._pool is not None:
             self._pool.close()
-        for timer in self._on_threads.values():
-            if timer is not None:
-                timer.cancel()
         self._on_threads.clear()
         if self._models is not None:
             self._closing = self._loop.create_task(self._models.close())
@@ -213,9 +252,8 @@ class TaskRunner:
 
     async def _run_async(self, start: TaskStart, task: asyncio.Task[None]) -> None:
         lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
-        assert self._models is not None
-        self._running[lease_id] = task
-        calls = self._models.calls_of(start.lease.correlation)
+        calls = self._user_calls_of(start) if generator.takes_models else self._calls_of(start)
+        self._running[lease_id] = _Coroutine(task, calls)
         try:
             work = generator.run_async(start, calls)
             if generator.timeout_seconds is None:
@@ -225,15 +263,14 @@ class TaskRunner:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
             cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
-        if calls.answered and outcome.kind == "success":
-            outcome = msgspec.structs.replace(outcome, calls=calls.answered)
         del self._running[lease_id]
         self._cancelled.discard(lease_id)
-        self._finished(lease_id, outcome)
+        self._end(lease_id, calls, outcome)
         self._attend()
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
         limit = asyncio.timeout(seconds)
+        self._running[lease_id].calls.watch(limit.expired)
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
@@ -247,7 +284,7 @@ class TaskRunner:
 
     def _overran(self, lease_id: int, seconds: float) -> None:
         """Return the token of a coroutine that did not end at its timeout: it is left to itself."""
-        self._finished(lease_id, timed_out(seconds))
+        self._end(lease_id, self._running[lease_id].calls, timed_out(seconds))
         self._attend()
 
     # -- threads ---------------------------------------------------------------------------------------
@@ -256,14 +293,18 @@ class TaskRunner:
         """Give a task to the pool; return False if there is no thread to be had."""
         assert self._pool is not None
         lease_id, timer = start.lease.lease_id, None
+        calls = self._user_calls_of(start) if generator.takes_models else None
         if generator.timeout_seconds is not None:
             seconds = generator.timeout_seconds
             timer = self._loop.call_later(
                 seconds, self._thread_timed_out, lease_id, start.task.column, seconds
             )
-        self._on_threads[lease_id] = timer
+        self._on_threads[lease_id] = _OnThread(timer, calls)
+        call = partial(generator.run, start)
+        if calls is not None:
+            call = partial(generator.run_with_models, start, calls)
         try:
-            self._pool.submit(lease_id, partial(generator.run, start))
+            self._pool.submit(lease_id, call)
         except RuntimeError:
             if timer is not None:
                 timer.cancel()
@@ -287,15 +328,18 @@ class TaskRunner:
             lease_id, value, error = self._thread_results.popleft()
             if lease_id not in self._on_threads:
                 continue  # given up meanwhile
-            timer = self._on_threads.pop(lease_id)
+            timer, calls = self._on_threads.pop(lease_id)
             if timer is not None:
                 timer.cancel()
             outcome = _succeeded(value) if error is None else outcome_of(error)
-            self._finished(lease_id, outcome)
+            self._end(lease_id, calls, outcome)
         self._attend()
 
     def _thread_timed_out(self, lease_id: int, column: str, seconds: float) -> None:
-        if self._give_up_thread(lease_id, None, timed_out(seconds)) and self._pool is not None:
+        calls = self._on_threads[lease_id].calls
+        if calls is not None:
+            calls.watch(lambda: True)
+        if self._give_up_thread(lease_id, timed_out(seconds)) and self._pool is not None:
             self._warn(
                 "thread_abandoned",
                 column=column,
@@ -304,14 +348,31 @@ class TaskRunner:
             )
         self._attend()
 
-    def _give_up_thread(self, lease_id: int, timer: asyncio.TimerHandle | None, outcome: TaskOutcome) -> bool:
+    def _give_up_thread(self, lease_id: int, outcome: TaskOutcome) -> bool:
         """End a thread's task without it; return whether a thread is left behind with it."""
+        timer, calls = self._on_threads.pop(lease_id)
         if timer is not None:
             timer.cancel()
-        del self._on_threads[lease_id]
         left_behind = self._pool is not None and self._pool.abandon(lease_id)
-        self._finished(lease_id, outcome)
+        self._end(lease_id, calls, outcome)
         return left_behind
+
+    # -- model calls -----------------------------------------------------------------------------------
+
+    def _calls_of(self, start: TaskStart) -> TaskModelCalls:
+        assert self._models is not None
+        return self._models.calls_of(start.lease.correlation)
+
+    def _user_calls_of(self, start: TaskStart) -> UserCalls:
+        return UserCalls(self._loop, self._calls_of(start))
+
+    def _end(self, lease_id: int, calls: TaskModelCalls | UserCalls | None, outcome: TaskOutcome) -> None:
+        """End a task's model calls, and report its end."""
+        if calls is not None:
+            calls.end()
+            if calls.answered and outcome.kind == "success":
+                outcome = msgspec.structs.replace(outcome, calls=calls.answered)
+        self._finished(lease_id, outcome)
 
 
 def _succeeded(found: Any) -> TaskOutcome:

@@ -10,6 +10,7 @@ from bench.scenarios import (
     against_counting_sink,
     against_no_sink,
     against_semaphore,
+    moving_capacity,
     request_admission,
     startup,
     telemetry_cost,
@@ -24,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     against_bare_pykka.SCENARIO,
     telemetry_cost.SCENARIO,
     request_admission.SCENARIO,
+    moving_capacity.SCENARIO,
     startup.SCENARIO,
 )
 

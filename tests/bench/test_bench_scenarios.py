@@ -29,7 +29,7 @@ def test_figures_speak_of_sides_that_are_there(scenario):
     assert len(set(names)) == len(names)
     for figure in scenario.figures:
         assert figure.side in names
-        assert figure.against in names or figure.kind == "cost"
+        assert figure.against in names or figure.kind in ("cost", "measured")
     assert any(figure.bar for figure in scenario.figures)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from messages import ChatColumn, ExpressionColumn, JobError, PythonColumn, SchedulingMetadata, load_job
-from messages.job import Job, Limits, Problem, SimulatedProvider
+from messages.callables import resolve_reference
+from messages.job import Job, Limits, ModelConfig, Problem, PythonProvider, SimulatedProvider
 from messages.job_file import job_from_builtins, normalized
 
 PENGUINS = Path(__file__).parents[2] / "bench" / "jobs" / "penguins.toml"
@@ -89,6 +90,75 @@ def test_every_mistake_is_reported_at_once_with_its_path():
     assert "weight is 0" in found["columns.p.metadata"]
 
 
+def test_every_mistake_about_providers_and_models_is_reported_at_once_with_its_path():
+    found = problems_of(
+        {
+            "name": "a",
+            "on_provider_exhausted": "halt",
+            "health_check": "no",
+            "providers": {
+                "storm": {
+                    "kind": "simulated",
+                    "script": [{"at": "now"}, {"capacity": "many", "retry_afer": 1}, 5, {"outage": None}],
+                    "when_full": "drop",
+                    "overload_statuses": [429, "529", True],
+                },
+                "local": {"kind": "openai", "base_url": 8080, "api_key": "sk-secret"},
+                "own": {"kind": "python", "options": ["a"]},
+                "mine": {"kind": "python", "client": 5},
+                "list": {"kind": "simulated", "script": {"at": 0}},
+            },
+            "models": {
+                "writer": {
+                    "providers": ["local", 5],
+                    "model": "m",
+                    "requests_per_minute": 0.5,
+                    "limit": {"algoritm": "aimd", "algorithm": "aimed", "initial": "4"},
+                    "parameters": "temperature",
+                },
+                "critic": {"providers": "local", "model": "m", "limit": "aimd"},
+            },
+        }
+    )
+    assert set(found) == {
+        "on_provider_exhausted",
+        "health_check",
+        "providers.storm.script[0].at",
+        "providers.storm.script[1].capacity",
+        "providers.storm.script[1].retry_afer",
+        "providers.storm.script[2]",
+        "providers.storm.script[3].outage",
+        "providers.storm.when_full",
+        "providers.storm.overload_statuses[1]",
+        "providers.storm.overload_statuses[2]",
+        "providers.local.base_url",
+        "providers.local.api_key",
+        "providers.own.client",
+        "providers.own.options",
+        "providers.mine.client",
+        "providers.list.script",
+        "models.writer.providers[1]",
+        "models.writer.requests_per_minute",
+        "models.writer.limit.algoritm",
+        "models.writer.limit.algorithm",
+        "models.writer.limit.initial",
+        "models.writer.parameters",
+        "models.critic.providers",
+        "models.critic.limit",
+    }
+    assert found["providers.storm.script[1].capacity"] == "found text 'many' (expected a whole number)"
+    assert found["providers.storm.script[2]"] == "found a whole number 5 (expected a table)"
+    assert "did you mean 'retry_after'" in found["providers.storm.script[1].retry_afer"]
+    assert found["providers.storm.overload_statuses[1]"] == "found text '529' (expected a whole number)"
+    assert found["providers.own.client"] == "is missing (expected text)"
+    assert found["providers.mine.client"] == "found a whole number 5 (expected text)"
+    assert "did you mean 'api_key_env'" in found["providers.local.api_key"]
+    assert "did you mean 'aimd'" in found["models.writer.limit.algorithm"]
+    assert "possible: stop, wait" in found["on_provider_exhausted"]
+    assert found["models.critic.providers"] == "found text 'local' (expected a list)"
+    assert "sk-secret" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -158,6 +228,30 @@ def test_a_job_made_by_hand_with_values_that_no_file_could_hold_names_the_column
     with pytest.raises(JobError) as refused:
         normalized(job)
     assert [problem.path for problem in refused.value.problems] == ["columns.a"]
+
+
+def test_a_client_of_a_job_made_by_hand_is_referred_to():
+    class Client: ...
+
+    job = Job(name="a", providers={"own": PythonProvider(client=Client, options={"a": [1, {"b": None}]})})
+    own = normalized(job).providers["own"]
+
+    assert resolve_reference(own.client) is Client
+    assert own.options == {"a": [1, {"b": None}]}
+    assert own.overload_statuses == (429, 529)
+
+
+@pytest.mark.parametrize(
+    ("table", "entry"),
+    [
+        ("models", ModelConfig(provider="p", model="m", parameters={"stop": object()})),
+        ("providers", PythonProvider(client="m:C", options={"a": object()})),
+    ],
+)
+def test_values_that_no_file_could_hold_name_their_table(table, entry):
+    with pytest.raises(JobError) as refused:
+        normalized(Job(name="a", **{table: {"x": entry}}))
+    assert [problem.path for problem in refused.value.problems] == [f"{table}.x"]
 
 
 def test_what_can_be_read_of_a_job_comes_with_the_refusal():

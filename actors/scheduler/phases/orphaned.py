@@ -102,14 +102,16 @@ class Orphaned(Phase):
         """Help an actor that has been lost as well to what it has to account for; ask it once more."""
         plan = self._plan
         if message.actor == TASK_ADMISSION:
-            config = TaskAdmissionConfig(plan.resource_limits, plan.policy)
+            config = TaskAdmissionConfig(plan.resource_limits, plan.policy, plan.replicas)
             recover = RecoverTaskLeases(plan.run_id, message.generation, config, list(self._tokens.values()))
             return [Outgoing(TASK_ADMISSION, recover), *self._ask()]
         if message.actor == WORKER:  # whatever it held, nobody returns but us
             returns = [TaskLeaseReturn(lease, WORKER_LOST) for lease in self._tokens.values()]
             return [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
         if message.actor == REQUEST_ADMISSION:
-            register = RegisterRequestResources(plan.run_id, plan.request_resources, reply_to=SCHEDULER)
+            register = RegisterRequestResources(
+                plan.run_id, plan.request_resources, plan.request_admission, reply_to=SCHEDULER
+            )
             return [Outgoing(REQUEST_ADMISSION, register)]
         return []
 

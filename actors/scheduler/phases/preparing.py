@@ -1,6 +1,8 @@
-"""A job on its way to being run: inspect files -> prepare -> open log -> open run -> configure -> begin.
+"""A job on its way to being run: inspect files -> prepare -> probe -> open log and run -> configure -> begin.
 
-Ends in a running job, or in nothing: then everything that was opened has been closed again.
+Ends in a running job, or in nothing: then everything that was opened has been closed again. Probing is left
+out where it is switched off, where no model is called, and where a run is resumed whose manifest says that
+nothing is missing: it returns at once, whether its providers are still there or not.
 """
 
 from __future__ import annotations
@@ -9,19 +11,22 @@ from typing import Any
 
 import msgspec
 
-from actors.scheduler.phases.phase import Desk, Orphan, Phase, answer, log_line
+from actors.scheduler.phases.phase import DRAIN_SECONDS, Desk, Orphan, Phase, answer, log_line
 from actors.scheduler.phases.running import Running
 from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
-from messages._base import TELEMETRY, WORKER, Message, Outgoing
+from messages._base import WORKER, Message, Outgoing
 from messages.job import Problem
+from messages.plan import JobPlan
 from messages.request_admission import RequestResourcesRegistered
 from messages.scheduler import CheckJob, JobChecked, JobRejected
 from messages.storage import FilesInspected, RunOpened, RunRefused
 from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import TaskAdmissionConfigured, TaskAdmissionViewChanged
-from messages.telemetry import CloseRunLog, RunLogOpened, RunLogRefused
-from messages.worker import JobPrepared, JobUnpreparable, ReleaseJob
+from messages.telemetry import RunLogOpened, RunLogRefused
+from messages.worker import CancelTasks, JobPrepared, JobUnpreparable, ModelsProbed, ReleaseJob
+
+_REFUSED = "the job was refused"
 
 
 class Preparing(Phase):
@@ -32,10 +37,13 @@ class Preparing(Phase):
     def __init__(self, desk: Desk, submission: Submission) -> None:
         super().__init__(desk, run_id=submission.run_id, reply_to=submission.message.reply_to)
         self._submission = submission
+        self._probed_by: float | None = None
+        """Until when the probes of a cancelled job may take to end."""
         self.handlers |= {
             FilesInspected: self._prepare,
             JobPrepared: self._prepared,
             JobUnpreparable: self._unpreparable,
+            ModelsProbed: self._probed,
             RunLogOpened: self._step,
             RunLogRefused: self._log_refused,
             RunOpened: self._step,
@@ -54,6 +62,16 @@ class Preparing(Phase):
             return None
         return Orphan(None, self.reply_to, 0.0, self._submission.message.out)
 
+    def idle(self, now: float) -> list[Outgoing]:
+        """Go on to the end of a cancelled job when its probes have not ended in time."""
+        if self.next is None and self._probed_by is not None and now >= self._probed_by:
+            return self._stop_probing(now)
+        return []
+
+    def next_deadline(self) -> float | None:
+        """Return when a cancelled job goes on without the answer to its probes."""
+        return self._probed_by
+
     def begin(self, now: float) -> list[Outgoing]:  # noqa: ARG002 - the phases' common interface
         """Ask what the job's files hold."""
         return [self._submission.inspect()]
@@ -63,17 +81,24 @@ class Preparing(Phase):
 
     def _prepared(self, message: JobPrepared, now: float) -> list[Outgoing]:
         submission = self._submission
-        submission.prepared = message
+        submission.is_prepared(message)
         if submission.problems:
             return self._reject(submission.problems)
-        if isinstance(submission.message, CheckJob):
-            plan = message.plan
-            names = tuple(generator.name for generator in plan.generators)
-            return self._end(JobChecked((), plan.rows, plan.row_groups, names, plan.warnings))
         return self._go_on(now)
 
     def _unpreparable(self, message: JobUnpreparable, _now: float) -> list[Outgoing]:
         return self._reject(self._submission.problems + message.problems)
+
+    def _probed(self, message: ModelsProbed, now: float) -> list[Outgoing]:
+        if not self._submission.probing:
+            return []
+        self._submission.note(message)
+        return self._stop_probing(now)
+
+    def _stop_probing(self, now: float) -> list[Outgoing]:
+        self._submission.probing = False
+        self._probed_by = None
+        return self._go_on(now)
 
     def _step(self, message: Any, now: float) -> list[Outgoing]:
         self._submission.note(message)
@@ -87,27 +112,36 @@ class Preparing(Phase):
         return []
 
     def _log_refused(self, message: RunLogRefused, _now: float) -> list[Outgoing]:
+        self._submission.refuse_step()
         return self._reject((self._submission.log_problem(message.reason),))
 
     def _run_refused(self, message: RunRefused, _now: float) -> list[Outgoing]:
-        close_log = Outgoing(TELEMETRY, CloseRunLog(message.run_id))
-        return [*self._reject(message.problems), close_log]
+        self._submission.refuse_step()
+        return self._reject(message.problems)
 
     def _handler_failed(self, message: HandlerFailed, _now: float) -> list[Outgoing]:
         reason = f"actor {message.actor} failed on {message.message_type}: {message.error}"
         problem = Problem("", reason, "this is a defect of leasehold: please report it with the log")
-        return self._reject((problem,)) + self._submission.withdraw(reason)
+        return self._reject((problem,), reason)
 
     def _restarted(self, message: ActorRestarted, _now: float) -> list[Outgoing]:
         reason = f"actor {message.actor} was lost and began anew (generation {message.generation})"
         problem = Problem("", f"{reason} while the job was prepared", "submit the job again")
-        return self._reject((problem,)) + self._submission.withdraw(reason)
+        return self._reject((problem,), reason)
 
-    def _stop_for(self, reason: str, now: float) -> list[Outgoing]:  # noqa: ARG002 - as above
-        """Remember to stop as soon as the job has begun: a step under way cannot be taken back."""
-        if self._submission.cancel_reason is None:
-            self._submission.cancel_reason = reason
-        return []
+    def _stop_for(self, reason: str, now: float) -> list[Outgoing]:
+        """Remember to stop as soon as the job has begun: a step under way cannot be taken back.
+
+        Probes can be ended: the job goes on when the worker says that they are over, which is soon.
+        """
+        submission = self._submission
+        if submission.cancel_reason is not None:
+            return []
+        submission.cancel_reason = reason
+        if not submission.probing:
+            return []
+        self._probed_by = now + DRAIN_SECONDS
+        return [Outgoing(WORKER, CancelTasks(submission.run_id))]
 
     # -- ends ----------------------------------------------------------------------------------------
 
@@ -117,6 +151,10 @@ class Preparing(Phase):
         if outgoing:
             return outgoing
         assert submission.prepared is not None
+        if submission.unhealthy:
+            return self._reject(submission.unhealthy)
+        if isinstance(submission.message, CheckJob):
+            return self._checked(submission.prepared.plan)
         assert submission.view is not None
         plan = submission.prepared.plan
         run = JobRun(
@@ -130,13 +168,21 @@ class Preparing(Phase):
         self.next = Running(self.desk, submission, run, started_at=now)
         return []
 
-    def _reject(self, problems: tuple[Problem, ...]) -> list[Outgoing]:
-        if isinstance(self._submission.message, CheckJob):
-            return self._end(JobChecked(problems))
-        rejected = self._end(JobRejected(problems))
-        return [*rejected, log_line(0.0, "warning", "job_rejected", problems=len(problems))]
+    def _checked(self, plan: JobPlan) -> list[Outgoing]:
+        submission = self._submission
+        if submission.cancel_reason is not None:
+            return self._reject((Problem("", f"the check was cancelled: {submission.cancel_reason}"),))
+        names = tuple(generator.name for generator in plan.generators)
+        return self._end(JobChecked((), plan.rows, plan.row_groups, names, submission.warnings), "checked")
 
-    def _end(self, message: Message) -> list[Outgoing]:
+    def _reject(self, problems: tuple[Problem, ...], reason: str = _REFUSED) -> list[Outgoing]:
+        if isinstance(self._submission.message, CheckJob):
+            return self._end(JobChecked(problems), reason)
+        line = log_line(0.0, "warning", "job_rejected", problems=len(problems))
+        return [line, *self._end(JobRejected(problems), reason)]
+
+    def _end(self, message: Message, reason: str) -> list[Outgoing]:
+        """Answer, and close again whatever was opened."""
         self.next = Phase(self.desk)
         release = Outgoing(WORKER, ReleaseJob(self._submission.run_id))
-        return [release, *answer(self.reply_to, message)]
+        return [release, *answer(self.reply_to, message), *self._submission.withdraw(reason)]

@@ -10,6 +10,7 @@ from actors.scheduler.run import JobRun
 from actors.scheduler.submission import Submission
 from messages._base import TELEMETRY, WORKER, Outgoing
 from messages.describe import describe_run
+from messages.request_admission import RequestCircuitChanged
 from messages.scheduler import JobAccepted, JobStatus, SchedulerSnapshot
 from messages.storage import JournalFailed, RowGroupLoaded, RowGroupStored, StorageFailed
 from messages.supervision import ActorRestarted, HandlerFailed
@@ -40,6 +41,7 @@ class Running(Phase):
             TaskLeasesDecided: run.on_decided,
             TaskLeasesReturned: self._returned,
             TaskLeasesRecovered: self._recovered,
+            RequestCircuitChanged: self._circuit_changed,
             TaskAdmissionViewChanged: self._view_changed,
             StorageFailed: self._storage_failed,
             JournalFailed: self._journal_failed,
@@ -70,7 +72,7 @@ class Running(Phase):
             log_line(
                 now, "info", "job_started", run_id=plan.run_id, rows=plan.rows, row_groups=plan.row_groups
             ),
-            *answer(self.reply_to, JobAccepted(plan.run_id, plan.rows, plan.warnings)),
+            *answer(self.reply_to, JobAccepted(plan.run_id, plan.rows, self._submission.warnings)),
         ]
         cancelled = self._submission.cancel_reason
         if cancelled is not None:
@@ -119,6 +121,14 @@ class Running(Phase):
     def _recovered(self, message: TaskLeasesRecovered, _now: float) -> list[Outgoing]:
         self._run.on_recovered(message)
         return []
+
+    def _circuit_changed(self, message: RequestCircuitChanged, now: float) -> list[Outgoing]:
+        """Say that a provider refuses everything, or no longer does; end the job where it asked for that."""
+        circuits = self._run.circuits
+        news = circuits.note(message, now)
+        outgoing = [] if news is None else [log_line(now, news.level, news.event, **news.fields)]
+        exhausted = circuits.verdict(now)
+        return outgoing if exhausted is None else outgoing + self._stop("failed", exhausted, now)
 
     def _view_changed(self, message: TaskAdmissionViewChanged, _now: float) -> list[Outgoing]:
         self._run.dispatcher.apply(message.view)  # a wake-up: the dispatch follows when no message waits
@@ -198,4 +208,5 @@ class Running(Phase):
             deferred=len(run.failures.deferrals),
             generators=run.generator_progress(),
             blocked=run.dispatcher.explain_blocked() if len(queue) else None,
+            circuits=run.circuits.snapshot(),
         )

@@ -107,29 +107,33 @@ def penguins(tmp_path_factory):
 
 @pytest.fixture
 def a_view():
-    """Make a view of a running job of 100 rows in 10 row groups; models as (in flight, limit, waiting)."""
+    """Make a view of a running job of 100 rows in 10 row groups; models as (in flight, limit, waiting).
 
-    def make(*, at=10.0, models=(), limits=None, free=None, cooldown=0.0, circuit="closed", **job):
+    `pressure` is what else is to be said of every model, `maximum` its most calls where that is another.
+    """
+
+    def make(
+        *, at=10.0, models=(), limits=None, free=None, maximum=None, pressure=None, domain="chat", **job
+    ):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
         resources = tuple(
             RequestPressureSnapshot(
                 captured_at=at,
                 sequence=1,
-                resource=RequestResourceKey("sim", f"m{number}", "chat"),
-                effective_max=limit,
+                resource=RequestResourceKey("sim", f"m{number}", domain),
+                effective_max=maximum or limit,
                 current_limit=limit,
                 in_flight=in_flight,
                 active_leases=in_flight,
                 waiters=waiting,
-                cooldown_remaining=cooldown,
-                circuit=circuit,
+                **(pressure or {}),
             )
             for number, (in_flight, limit, waiting) in enumerate(models)
         )
         endpoints = tuple(
             ProviderModelPressureSnapshot(
                 key=ProviderModelKey("sim", f"m{number}"),
-                static_cap=limit,
+                static_cap=maximum or limit,
                 aggregate_in_flight=in_flight,
                 aggregate_active_leases=in_flight,
                 aliases=(f"alias{number}",),

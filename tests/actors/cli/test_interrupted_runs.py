@@ -35,6 +35,7 @@ def test_r11_an_interrupt_cancels_keeps_what_is_finished_and_exits_130(leasehold
     assert NOTICE in complaints.splitlines()
     assert "cancelled; what had finished is kept" in told
     assert "20 of 100 rows written, 0 dropped, 80 not reached" in told
+    assert f"  continue: leasehold run {job} --out out --resume" in told.splitlines()
     assert whole_row_groups(leasehold.folder / "out") == 2
     assert leasehold("verify", "out").returncode == 0
 

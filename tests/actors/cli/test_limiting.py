@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.cli.limiting import limiting
+from messages.scheduler import OpenCircuit
 from messages.task_admission import TaskAdmissionBlockSummary
 
 
@@ -21,9 +22,46 @@ def test_of_several_full_models_the_one_with_most_waiters_is_named(a_view):
 
 
 def test_a_model_in_cooldown_says_for_how_long(a_view):
-    found = limiting(a_view(models=[(0, 8, 2)], cooldown=1.55))
+    found = limiting(a_view(models=[(0, 8, 2)], pressure={"cooldown_remaining": 1.55}))
 
     assert found == ("request", "model alias0 (sim/m0): paused by its provider for 1.6 s, 2 waiting")
+
+
+def test_a9_a_provider_that_refuses_everything_is_named_whether_anything_waits_or_not(a_view):
+    circuits = (OpenCircuit("sim/m0/chat", 2.0, 214, 14.0), OpenCircuit("sim/m1/chat", 0.0, 9, 99.0))
+    views = [a_view(models=[(1, 1, waiting), (1, 1, 5)], circuits=circuits[:1]) for waiting in (7, 0)]
+
+    assert {limiting(view) for view in views} == {
+        (
+            "request",
+            "provider sim has refused everything for 8 s: circuit of alias0 (sim/m0) open, next probe in 4 s",
+        )
+    }
+    longest = limiting(a_view(models=[(1, 1, 7), (1, 1, 5)], circuits=circuits)).text
+    assert "for 10 s: circuit of alias1 (sim/m1) open, next probe in 1 min 29 s" in longest
+
+
+def test_a9_the_next_probe_is_request_admissions_to_say_where_it_does(a_view):
+    circuits = (OpenCircuit("sim/m0/chat", 2.0, 214, 14.0),)
+    later = a_view(models=[(0, 1, 7)], circuits=circuits, pressure={"next_probe_at": 30.0})
+    under_way = a_view(models=[(1, 1, 7)], circuits=(OpenCircuit("sim/m0/chat", 2.0, 214),))
+
+    assert limiting(later).text.endswith("open, next probe in 20 s")
+    assert limiting(under_way).text.endswith("circuit of alias0 (sim/m0) open")
+
+
+def test_a13_a_model_whose_budget_is_used_up_says_for_how_long_and_what_to_raise(a_view):
+    found = limiting(a_view(models=[(2, 8, 3)], pressure={"budget_blocked_until": 13.25}))
+
+    spent = "model alias0 (sim/m0): its budget is used up for 3.2 s, 3 waiting"
+    assert found == ("request", f"{spent}; raise its requests or tokens per minute")
+    assert limiting(a_view(models=[(2, 8, 3)], pressure={"budget_blocked_until": 9.0})).layer != "request"
+
+
+def test_a3_a_full_model_whose_limit_was_cut_says_how_much_there_was(a_view):
+    found = limiting(a_view(models=[(3, 3, 2)], maximum=8))
+
+    assert found.text == "model alias0 (sim/m0): all 3 slots (of 8 at most) in use, 2 waiting"
 
 
 def test_a_full_resource_is_the_consequence_of_a_model_that_is_waited_for(a_view):
@@ -40,7 +78,7 @@ def test_a_full_resource_is_the_consequence_of_a_model_that_is_waited_for(a_view
         ("gpu", "limits.resources.gpu"),
         (
             "request:sim/big",
-            "max_parallel_requests of the model sim/big, or limits.group_limit_factor",
+            "max_parallel_requests of the model sim/big",
         ),
     ],
 )
@@ -76,28 +114,32 @@ def passed_over(**groups):
 @pytest.mark.parametrize(
     ("pressure", "why"),
     [
-        ({"cooldown": 1.55}, "sim/m0 is cooling down for 1.6 s"),
-        ({"circuit": "open", "cooldown": 1.55}, "the circuit of sim/m0 is open"),
+        ({"cooldown_remaining": 1.55}, "sim/m0 is cooling down for 1.6 s"),
+        ({"circuit": "open", "cooldown_remaining": 1.55}, "the circuit of sim/m0 is open"),
         ({}, "sim/m0 is under pressure"),
     ],
     ids=["cooldown", "circuit", "no longer"],
 )
 def test_a12_a_group_that_is_passed_over_is_named_with_what_presses_its_model(a_view, pressure, why):
-    view = a_view(models=[(0, 8, 0)], queued=3, blocked=passed_over(story="request:sim/m0"), **pressure)
+    view = a_view(
+        models=[(0, 8, 0)], queued=3, blocked=passed_over(story="request:sim/m0"), pressure=pressure
+    )
 
     assert limiting(view) == ("request", f"group story is passed over: {why}")
 
 
 def test_a12_the_first_of_several_groups_that_are_passed_over_stands_for_them(a_view):
     groups = {"story": "request:sim/m0", "verdict": "request:sim/m0"}
-    view = a_view(models=[(0, 8, 0)], cooldown=2.0, queued=3, blocked=passed_over(**groups))
+    view = a_view(
+        models=[(0, 8, 0)], pressure={"cooldown_remaining": 2.0}, queued=3, blocked=passed_over(**groups)
+    )
 
     assert limiting(view).text == ("group story and 1 more are passed over: sim/m0 is cooling down for 2.0 s")
 
 
 def test_a12_replicas_are_named_together(a_view):
     blocked = passed_over(story="request:sim+other/m0")
-    view = a_view(models=[(0, 8, 0)], cooldown=2.0, queued=3, blocked=blocked)
+    view = a_view(models=[(0, 8, 0)], pressure={"cooldown_remaining": 2.0}, queued=3, blocked=blocked)
 
     assert limiting(view).text.endswith("sim+other/m0 is cooling down for 2.0 s")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from actors.cli.live import columns_to_show, drawn
 from actors.cli.pace import Pace
-from messages.scheduler import GeneratorProgress
+from messages.scheduler import GeneratorProgress, OpenCircuit
 
 
 @pytest.fixture
@@ -42,6 +42,19 @@ def test_it_shows_rows_pace_columns_models_and_what_limits(a_view, text_of):
     assert ["story", "50", "1", "100"] in lines
     assert ["alias0", "(sim/m0)", "8", "8", "12"] in lines
     assert "limited by model alias0 (sim/m0): all 8 slots in use, 12 waiting" in text
+
+
+def test_what_is_asked_about_a_models_health_is_no_model_at_work(a_view):
+    assert a_view(models=[(1, 8, 0)], domain="embedding").models()[0].name == "alias0 (sim/m0 embedding)"
+    assert a_view(models=[(1, 8, 0)], domain="healthcheck").models() == []
+
+
+def test_a_limit_that_was_cut_is_shown_beside_the_most_and_an_open_circuit_is_told(a_view, text_of):
+    circuits = (OpenCircuit("sim/m0/chat", 2.0, 214, 14.0),)
+    text = text_of(a_view(models=[(1, 3, 12)], maximum=8, circuits=circuits))
+
+    assert ["alias0", "(sim/m0)", "1", "3/8", "12"] in [line.split() for line in text.splitlines()]
+    assert "limited by provider sim has refused everything for 8 s" in text
 
 
 def test_names_are_shown_as_they_are_not_as_markup(a_view, text_of):

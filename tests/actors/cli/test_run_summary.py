@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from actors.cli.run import going_on, options_of
 from actors.cli.summary import CANCELLED_BY, summary
+from actors.storage.layout import MANIFEST
 from messages.scheduler import JobResult, ModelUsage
 
 RESULT = JobResult(
@@ -69,6 +73,59 @@ def test_a_log_elsewhere_is_what_the_proof_is_asked_of():
     assert (
         summary(RESULT, log=Path("/logs/a run.jsonl"))[-1] == "  proof: leasehold verify '/logs/a run.jsonl'"
     )
+
+
+def test_tokens_are_told_where_providers_counted_any():
+    def line(**tokens):
+        usage = ModelUsage(3, {"success": 3}, **tokens)
+        (found,) = (
+            each for each in summary(a_result(models={"w": usage}), log=Path("log")) if "model w" in each
+        )
+        return found
+
+    assert line() == "  model w: 3 attempts (3 success)"
+    assert line(input_tokens=12_345, output_tokens=6_789) == (
+        "  model w: 3 attempts (3 success), 12,345 tokens in, 6,789 out"
+    )
+    assert line(input_tokens=7) == "  model w: 3 attempts (3 success), 7 tokens in, 0 out"
+
+
+def test_a9_an_unfinished_run_tells_what_continues_it_before_the_proof():
+    failed = a_result(status="failed", rows_written=4, rows_pending=6, first_error="provider storm refused")
+    command = "leasehold run job.toml --out out/x --resume"
+
+    lines = summary(failed, log=Path("/data/out/actors.jsonl"), going_on=command)
+
+    assert lines[-2:] == [f"  continue: {command}", "  proof: leasehold verify /data/out"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        ({}, "leasehold run 'my job.toml' --out {out} --resume"),
+        ({"rows": 50}, "leasehold run 'my job.toml' --out {out} --rows 50 --resume"),
+        ({"health_check": False}, "leasehold run 'my job.toml' --out {out} --no-health-check --resume"),
+        ({"resume": True, "log": Path("log")}, "leasehold run 'my job.toml' --out {out} --resume"),
+    ],
+)
+def test_a9_the_command_that_continues_a_run_is_made_of_what_was_given(tmp_path, asked, command):
+    given = {
+        "log": None,
+        "rows": None,
+        "resume": False,
+        "as_json": False,
+        "quiet": False,
+        "health_check": True,
+    }
+    out = tmp_path / "an out"
+    out.mkdir()
+    options = options_of(Path("my job.toml"), out, **given | asked)
+    pending = a_result(status="failed", rows_written=4, rows_pending=6)
+
+    assert going_on(pending, options) is None  # nothing was written there
+    (out / MANIFEST).touch()
+    assert going_on(pending, options) == command.format(out=shlex.quote(str(out)))
+    assert going_on(a_result(status="partial", rows_written=9, rows_dropped=1), options) is None
 
 
 def test_r9_skipped_cells_are_counted_by_column():

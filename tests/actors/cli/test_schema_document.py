@@ -6,7 +6,7 @@ import msgspec
 
 from actors.cli.schema import schema_document
 from messages import codec
-from messages.job import Job
+from messages.job import Job, ModelConfig, ScriptStep
 
 
 def references(node):
@@ -43,9 +43,33 @@ def test_the_job_file_has_the_fields_that_load_job_takes_and_no_others():
 
 
 def test_a_function_is_written_as_a_reference():
-    function = schema_document()["$defs"]["PythonColumn"]["properties"]["function"]
+    parts = schema_document()["$defs"]
 
-    assert function["type"] == "string"
+    for table, key in (("PythonColumn", "function"), ("Processor", "function"), ("PythonProvider", "client")):
+        assert parts[table]["properties"][key]["type"] == "string"
+
+
+def test_it_says_all_that_a_job_file_may_say_of_providers_and_models():
+    parts = schema_document()["$defs"]
+
+    kinds = parts["Job"]["properties"]["providers"]["additionalProperties"]
+    assert kinds["discriminator"]["mapping"] == {
+        "simulated": "#/$defs/SimulatedProvider",
+        "openai": "#/$defs/OpenAIProvider",
+        "python": "#/$defs/PythonProvider",
+    }
+    assert parts["SimulatedProvider"]["properties"]["script"]["items"] == {"$ref": "#/$defs/ScriptStep"}
+    assert set(parts["ScriptStep"]["properties"]) == set(ScriptStep.__struct_fields__)
+    assert set(parts["ModelConfig"]["properties"]) == set(ModelConfig.__struct_fields__)
+    assert set(parts["RequestAdmissionTuning"]["properties"]["algorithm"]["enum"]) == {
+        "aimd",
+        "fixed",
+        "gradient",
+    }
+    assert set(parts["Job"]["properties"]["on_provider_exhausted"]["enum"]) == {"wait", "stop"}
+    for name in ("ScriptStep", "OpenAIProvider", "ModelConfig", "RequestAdmissionTuning"):
+        assert parts[name]["additionalProperties"] is False
+        assert parts[name]["description"]
 
 
 def test_the_document_is_plain_json_and_the_same_every_time():

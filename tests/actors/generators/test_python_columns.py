@@ -268,8 +268,9 @@ async def async_generator_function(story):
         (lambda stry: stry, {}, "function", "did you mean 'story'"),
         (lambda *all_of: all_of, {}, "function", "needs"),
         (lambda **row: row, {}, "function", "needs"),
-        (lambda models: models, {}, "function", "reserved"),
-        (lambda story, models=None: models, {}, "function", "reserved"),
+        (lambda models: models, {}, "function", "but the job has none"),
+        (lambda a, models: a, {"needs": ("story",)}, "function", "but the job has none"),
+        (lambda rows, models: rows, {"scope": "from_scratch"}, "function", "but the job has none"),
         (generator_function, {}, "function", "yield"),
         (async_generator_function, {}, "function", "yield"),
         (lambda story: story, {"needs": ("stry",)}, "needs", "did you mean 'story'"),
@@ -289,6 +290,10 @@ def test_a_function_that_cannot_be_called_is_a_problem(function, settings, path,
 
 def test_a_column_called_models_may_be_a_parameter():
     assert compiled(lambda models: models, known={"models"}).needs == ("models",)
+
+
+def test_a_default_is_used_for_models_where_the_job_has_none():
+    assert run(compiled(lambda story, models=7: [story, models]), story="s") == ["s", 7]
 
 
 def test_parameters_are_taken_on_trust_where_the_source_could_not_be_read():

@@ -10,6 +10,7 @@ from actors.generators import GeneratorError, compile_generator
 from messages import ChatColumn, EmbeddingColumn, ExpressionColumn, Job, ModelConfig
 from messages.tasks import Task
 from messages.worker import TaskStart
+from tests.actors.generators.scripted_models import ScriptedModels
 
 KNOWN = {"story", "mood", "range", "data"}
 
@@ -36,16 +37,6 @@ def error_of(template, dtype="str", **inputs):
 def problem_of(column, known=KNOWN):
     (problem,) = compiled(column, known)
     return problem
-
-
-class Models:
-    """Answers calls with what was asked."""
-
-    async def chat(self, *, model, prompt, system, seed):
-        return f"{model}|{prompt}|{system}|{seed}"
-
-    async def embed(self, *, model, input, seed):  # noqa: A002 - the protocol's name
-        return [len(model), len(input), seed]
 
 
 def test_an_expression_needs_the_names_it_uses_and_makes_their_text():
@@ -146,18 +137,29 @@ def test_a_chat_column_asks_its_model_with_the_rows_prompt_and_seed():
     assert set(generator.needs) == {"story", "mood"}
     assert generator.mode == "async"
 
-    def reply(row):
-        return asyncio.run(generator.run_async(a_start(row, story="x", mood="kind"), Models()))
+    def asked(row):
+        models = ScriptedModels()
+        reply = asyncio.run(generator.run_async(a_start(row, story="x", mood="kind"), models))
+        assert reply == f"w|Tell x|{models.asked[0].seed}"
+        return models.asked
 
-    assert reply(0).startswith("w|Tell x|Be kind|")
-    assert reply(0) == reply(0)
-    assert reply(0) != reply(1)
+    (first,) = asked(0)
+    assert (first.model, first.output_schema, first.parameters) == ("w", None, {})
+    assert first.messages == (("system", "Be kind"), ("user", "Tell x"))
+    assert asked(0) == [first]
+    assert asked(1)[0].seed != first.seed
+
+
+def test_a_chat_column_without_a_system_text_says_none():
+    models = ScriptedModels()
+    asyncio.run(compiled(ChatColumn(model="w", prompt="Tell")).run_async(a_start(), models))
+    assert models.asked[0].messages == (("user", "Tell"),)
 
 
 def test_r12_the_seed_of_a_call_comes_from_job_column_and_row():
     def seed_of(**where):
         generator = compiled(EmbeddingColumn(model="w", input="abc"), **where)
-        return asyncio.run(generator.run_async(a_start(3), Models()))[2]
+        return asyncio.run(generator.run_async(a_start(3), ScriptedModels()))[2]
 
     assert seed_of() == seed_of()
     assert len({seed_of(), seed_of(seed=1), seed_of(name="other")}) == 3
@@ -168,4 +170,4 @@ def test_a_generator_refuses_to_be_run_in_a_way_that_is_not_its_own():
     with pytest.raises(TypeError, match="coroutine"):
         compiled(ChatColumn(model="w", prompt="x")).run(a_start())
     with pytest.raises(TypeError, match="inline"):
-        asyncio.run(compiled(ExpressionColumn(template="x")).run_async(a_start(), Models()))
+        asyncio.run(compiled(ExpressionColumn(template="x")).run_async(a_start(), ScriptedModels()))

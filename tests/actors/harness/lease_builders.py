@@ -112,6 +112,7 @@ class RequestSide:
 
 def a_chat_job(*, rows=6, cap=2, latency_ms=1):
     return Job(
+        health_check=False,
         name="chats",
         rows=rows,
         providers={"sim": SimulatedProvider(latency_ms=Latency(mean=latency_ms))},

@@ -40,8 +40,20 @@ GOOD = {
     "name": "j",
     "rows": 10,
     "seed": 7,
-    "providers": {"sim": {"kind": "simulated", "latency_ms": {"mean": 40, "jitter": 30}}},
-    "models": {"writer": {"provider": "sim", "model": "m", "max_parallel_requests": 3}},
+    "providers": {
+        "sim": {
+            "kind": "simulated",
+            "latency_ms": {"mean": 40, "jitter": 30},
+            "script": [{"error_rate": 0.9}, {"at": 5, "error_rate": 0.1, "hang_rate": 0.9}, {"at": 9}],
+            "repeat_seconds": 10,
+        },
+        "net": {"kind": "openai", "base_url": "http://host/v1"},
+    },
+    "models": {
+        "writer": {"provider": "sim", "model": "m", "max_parallel_requests": 3, "limit": {"initial": 2}},
+        "again": {"providers": ["net", "sim"], "model": "m", "limit": {"initial": 2}},
+        "other": {"providers": ["net"], "model": "o", "parameters": {"a": 1}, "limit": {"initial": 4}},
+    },
     "failure": {"backoff_seconds": 0.01, "max_backoff_seconds": 0.02},
     "limits": {"resources": {"gpu": 4}, "threads": 3},
     "columns": {
@@ -60,12 +72,19 @@ GOOD = {
 
 def put(*place, to):
     def change(data):
-        for key in place[:-1]:
-            data = data.get(key, {})
-        if place[-1] in data:
-            data[place[-1]] = to
+        *above, last = place
+        for key in above:
+            data = inside(data, key)
+        if inside(data, last) is not None:
+            data[last] = to
 
     return change
+
+
+def inside(data, key):
+    """Return what is at a key or a position; None where nothing is: another mistake may have taken it."""
+    known = range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()
+    return data[key] if key in known else None
 
 
 def rename(*place, to):
@@ -86,6 +105,19 @@ BREAKAGES = {
     "model id": put("models", "writer", "model", to=5),
     "provider": put("models", "writer", "provider", to="smi"),
     "cap": put("models", "writer", "max_parallel_requests", to=0),
+    "at": put("providers", "sim", "script", 1, "at", to="soon"),
+    "rate": put("providers", "sim", "script", 1, "error_rate", to="some"),
+    "step table": put("providers", "sim", "script", 2, to="none"),
+    "repeat": put("providers", "sim", "repeat_seconds", to=3),
+    "script": put("providers", "sim", "script", to="none"),
+    "base_url": put("providers", "net", "base_url", to="host/v1"),
+    "provider kind": put("providers", "net", "kind", to="opnai"),
+    "replica": put("models", "again", "providers", 0, to="nte"),
+    "replicas, mistyped": rename("models", "other", "providers", to="provders"),
+    "replicas": put("models", "other", "providers", to=[5]),
+    "initial": put("models", "other", "limit", "initial", to=5),
+    "parameters": put("models", "other", "parameters", to={"a": float("nan")}),
+    "limit": put("models", "again", "limit", to="fast"),
     "backoff": put("failure", "backoff_seconds", to="soon"),
     "gpu": put("limits", "resources", "gpu", to="many"),
     "threads": put("limits", "threads", to=0),
@@ -172,6 +204,9 @@ INDEPENDENT = (
     "alias",
     "prompt",
     "function",
+    "base_url",
+    "replica",
+    "parameters",
 )
 ALSO_INDEPENDENT = ("needs", "scope", "dtype", "unknown name")
 

@@ -94,7 +94,7 @@ def expression(template):
         (
             a_job(models={"w": ModelConfig(provider="sim", model="m", queue_timeout_seconds=float("nan"))}),
             "models.w.queue_timeout_seconds",
-            "above 0",
+            "at least 0",
         ),
         (a_job(limits=Limits(submission=0)), "limits.submission", "at least 1"),
         (a_job(limits=Limits(row_group_concurrency=0)), "limits.row_group_concurrency", "at least 1"),
@@ -106,6 +106,7 @@ def expression(template):
         (a_job(limits=Limits(resources={"local": 1})), "limits.resources.local", "system's own"),
         (a_job(limits=Limits(resources={"request:a": 1})), "limits.resources.request:a", "system's own"),
         (a_job(failure=FailurePolicy(max_retries=-1)), "failure.max_retries", "at least 0"),
+        (a_job(failure=FailurePolicy(request_retries=-1)), "failure.request_retries", "at least 0"),
         (a_job(failure=FailurePolicy(backoff_seconds=-1)), "failure.backoff_seconds", "at least 0"),
         (
             a_job(failure=FailurePolicy(backoff_seconds=5, max_backoff_seconds=1)),
@@ -119,6 +120,11 @@ def expression(template):
         (with_columns(mood=SequenceColumn(), x=expression("{{ mod }}")), "columns.x.template", "'mood'"),
         (with_columns(x=expression("{{ x")), "columns.x.template", "line 1"),
         (with_columns(x=ChatColumn(model="wrter", prompt="p")), "columns.x.model", "did you mean 'writer'"),
+        (
+            with_columns(x=ChatColumn(model="writer", prompt="p", max_corrections=-1)),
+            "columns.x.max_corrections",
+            "at least 0",
+        ),
         (with_columns(x=EmbeddingColumn(model="z", input="p")), "columns.x.model", "possible: writer"),
         (with_columns(x=PythonColumn(function="nowhere_at_all:f")), "columns.x.function", "no module"),
         (with_columns(x=PythonColumn(function=lambda nope: nope)), "columns.x.function", "'nope'"),

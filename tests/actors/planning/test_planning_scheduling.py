@@ -24,6 +24,7 @@ from messages import (
     load_job,
 )
 from messages.plan import JobPlan
+from messages.request_admission import RequestAdmissionConfig
 from messages.tasks import RequestResourceKey, TaskGroupKey
 
 JOBS = Path(__file__).parents[3] / "bench" / "jobs"
@@ -57,6 +58,11 @@ def amounts_of(column, **settings):
     return dict(scheduling_of(column, **settings).resource_request.amounts)
 
 
+def called_in(plan):
+    """Return the resources that a plan registers for calls, by name."""
+    return [spec.resource.name for spec in plan.request_resources]
+
+
 async def async_function():
     return 1
 
@@ -81,12 +87,17 @@ def test_the_penguins_job_prepares_as_it_stands():
     assert plan.dataset_columns == (*fields, "mood", "story", "verdict", "words", "loud")
     assert plan.resource_limits == {
         "submission": 1024,
-        "llm_wait": 24,
+        "llm_wait": 15,
         "local": 256,
         "threads": 32,
-        "request:sim/sim-writer": 16,
-        "request:sim/sim-judge": 8,
+        "request:sim/sim-writer": 10,
+        "request:sim/sim-judge": 5,
     }
+    assert plan.replicas == {
+        "request:sim/sim-writer": ("sim/sim-writer",),
+        "request:sim/sim-judge": ("sim/sim-judge",),
+    }
+    assert plan.request_admission == RequestAdmissionConfig()
     assert plan.models == {"writer": "sim/sim-writer", "judge": "sim/sim-judge"}
     assert [spec.resource.name for spec in plan.request_resources] == [
         "sim/sim-writer/chat",
@@ -167,7 +178,7 @@ def test_columns_of_one_model_queue_apart_and_share_their_vectors():
     assert len({each.group.key.identity_hash for each in (a, b, c, d)}) == 4
     assert a.resource_request is b.resource_request
     assert c.resource_request is d.resource_request
-    assert len(plan.request_resources) == 1
+    assert called_in(plan) == ["sim/big/chat"]
 
 
 def test_a_function_may_declare_an_endpoint_of_the_job():
@@ -176,7 +187,9 @@ def test_a_function_may_declare_an_endpoint_of_the_job():
     scheduling = plan.generators[0].scheduling
     assert (scheduling.group.weight, scheduling.group.admitted_limit) == (8, 16)
     assert scheduling.request_resource == RequestResourceKey("sim", "big", "embedding")
-    assert [spec.static_cap for spec in plan.request_resources] == [8]
+    assert {spec.resource.name: spec.static_cap for spec in plan.request_resources} == {
+        "sim/big/embedding": 8,
+    }
 
 
 def test_metadata_with_a_fallback_is_resolved_with_a_warning():
@@ -208,7 +221,7 @@ def test_a10_aliases_of_one_endpoint_share_the_least_of_their_caps():
     assert (spec.static_cap, spec.aliases) == (5, ("writer", "again"))
     assert spec.raw_caps == {"writer": 8, "again": 5}
     assert {each.scheduling.group.weight for each in plan.generators} == {5}
-    assert plan.resource_limits["llm_wait"] == 10
+    assert plan.resource_limits["llm_wait"] == plan.resource_limits["request:sim/big"] == 7
     assert plan.models == {"writer": "sim/big", "again": "sim/big"}
     assert "sim/big" in plan.warnings[0]
     assert "writer 8, again 5" in plan.warnings[0]
@@ -222,8 +235,8 @@ def test_each_domain_of_a_model_is_a_resource_and_the_endpoint_counts_once():
             "c": ChatColumn(model="judge", prompt="p"),
         }
     )
-    assert [spec.resource.domain for spec in plan.request_resources] == ["chat", "embedding", "chat"]
-    assert plan.resource_limits["llm_wait"] == 2 * (8 + 3)
+    assert called_in(plan) == ["sim/big/chat", "sim/big/embedding", "sim/small/chat"]
+    assert plan.resource_limits["llm_wait"] == 10 + 4
 
 
 def test_limits_come_from_the_job():
@@ -253,6 +266,7 @@ def test_outputs_stand_in_declared_order_whatever_the_order_of_work():
 def test_the_resolver_of_request_resources_keeps_aliases_out_of_keys():
     job = Job(name="j", models={"w": ModelConfig(provider="p", model="m", max_parallel_requests=2)})
     resolver = RequestResourceResolver(job)
-    assert resolver.resolve("w", "chat") == RequestResourceKey("p", "m", "chat")
+    assert resolver.route("w", "chat") == (RequestResourceKey("p", "m", "chat"),)
+    assert resolver.route("w", "chat") == (RequestResourceKey("p", "m", "chat"),)
     with pytest.raises(KeyError):
-        resolver.resolve("v", "chat")
+        resolver.route("v", "chat")

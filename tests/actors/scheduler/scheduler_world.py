@@ -59,8 +59,8 @@ class World:
     def submit(self, *, reply_to="client", out=None):
         return self.tell(SubmitJob(Job(name="a job"), out=out, reply_to=reply_to))
 
-    def check_job(self):
-        return self.tell(CheckJob(Job(name="a job"), reply_to="client"))
+    def check_job(self, *, probe=False):
+        return self.tell(CheckJob(Job(name="a job"), probe=probe, reply_to="client"))
 
     def cancel(self, reason="cancelled"):
         return self.tell(CancelJob(reason, reply_to="client"))
@@ -220,6 +220,8 @@ class World:
         match message:
             case worker.PrepareJob():
                 yield worker.JobPrepared(message.run_id, self.plan(message.run_id), some_capacity())
+            case worker.ProbeModels():
+                yield worker.ModelsProbed(message.run_id, ())
             case worker.ExecuteTasks():
                 for start in message.starts:
                     assert start.lease.lease_id in self.admission._ledger.active

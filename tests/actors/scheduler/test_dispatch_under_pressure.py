@@ -222,7 +222,8 @@ def test_t9_a_policy_that_gives_way_for_ever_does_not_hang_a_pass(pair_of):
     assert pair.ask() == []
 
 
-def test_a_pass_does_not_judge_groups_that_give_way_anew(pair_of):
+@pytest.mark.parametrize("groups", [1, 50])
+def test_a_pass_does_not_judge_groups_that_give_way_anew(pair_of, groups):
     judged = []
 
     class Counting:
@@ -236,7 +237,7 @@ def test_a_pass_does_not_judge_groups_that_give_way_anew(pair_of):
 
     pair = pair_of(policy=Counting(), llm_wait=1)
     pair.press("x/m")
-    for number in range(50):
+    for number in range(groups):
         pair.queue_model(f"x{number}", X)
     pair.queue_model("y", Y, 9)
     pair.ask()

@@ -10,6 +10,16 @@ from actors.scheduler.retries import Deferrals, RetryPolicy
 from messages.tasks import Task, TaskError, TaskOutcome
 
 TASK = Task("x", 0, 0, "cell")
+PACED = [
+    "rate_limited",
+    "queue_timeout",
+    "circuit_open",
+    "cooldown",
+    "no_capacity",
+    "budget",
+    "queued_waiters_ahead",
+]
+"""What request admission paces, or says of its own queue."""
 
 
 def policy(**how):
@@ -20,22 +30,20 @@ def failed(kind="provider_failure", *, outcome="retryable_failure", retry_after=
     return TaskOutcome(outcome, error=TaskError(kind, "it failed", retry_after_seconds=retry_after))
 
 
-@pytest.mark.parametrize(
-    ("failures", "wait"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (4000, 8.0)]
-)
-def test_r4_the_wait_doubles_up_to_its_most(failures, wait):
-    assert policy(max_retries=10**6).retry_after(failed(), failures=failures, counted=failures) == wait
+@pytest.mark.parametrize(("counted", "wait"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (4000, 8.0)])
+def test_r4_the_wait_doubles_up_to_its_most(counted, wait):
+    assert policy(max_retries=10**6).retry_after(failed(), counted=counted) == wait
 
 
 def test_r4_a_provider_may_ask_for_a_longer_wait_and_not_for_a_shorter():
-    assert policy().retry_after(failed(retry_after=20.0), failures=1, counted=1) == 20.0
-    assert policy().retry_after(failed(retry_after=0.1), failures=2, counted=2) == 2.0
+    assert policy().retry_after(failed(retry_after=20.0), counted=1) == 20.0
+    assert policy().retry_after(failed(retry_after=0.1), counted=2) == 2.0
 
 
 def test_r4_work_is_given_up_after_max_retries():
-    assert policy(max_retries=2).retry_after(failed(), failures=2, counted=2) is not None
-    assert policy(max_retries=2).retry_after(failed(), failures=3, counted=3) is None
-    assert policy(max_retries=0).retry_after(failed(), failures=1, counted=1) is None
+    assert policy(max_retries=2).retry_after(failed(), counted=2) is not None
+    assert policy(max_retries=2).retry_after(failed(), counted=3) is None
+    assert policy(max_retries=0).retry_after(failed(), counted=1) is None
 
 
 @pytest.mark.parametrize("outcome", ["worker_lost", "worker_spawn_failed"])
@@ -53,12 +61,36 @@ def test_r5_what_is_not_retryable_is_given_up_at_once(outcome):
     assert deferrals.next_due() is None
 
 
-@pytest.mark.parametrize("kind", ["rate_limited", "queue_timeout"])
+@pytest.mark.parametrize("kind", PACED)
 def test_r4_rate_limits_and_our_own_queue_are_never_a_reason_to_give_up(kind):
     deferrals = Deferrals(policy(max_retries=0))
     for attempt in range(1, 200):
         assert deferrals.defer(1, TASK, failed(kind), now=0.0) is not None
         assert deferrals.attempts(1) == attempt
+
+
+@pytest.mark.parametrize("kind", PACED)
+def test_r4_what_request_admission_paces_waits_no_longer_each_time(kind):
+    deferrals = Deferrals(policy())
+    assert [deferrals.defer(1, TASK, failed(kind), now=0.0) for _ in range(5)] == [1.0] * 5
+    assert deferrals.defer(1, TASK, failed(kind, retry_after=20.0), now=0.0) == 20.0
+    assert deferrals.defer(1, TASK, failed(kind, retry_after=0.1), now=0.0) == 1.0
+
+
+def test_r4_rate_limits_make_no_later_wait_longer_either():
+    deferrals = Deferrals(policy())
+    for _ in range(5):
+        deferrals.defer(1, TASK, failed("rate_limited"), now=0.0)
+    assert deferrals.defer(1, TASK, failed("provider_failure"), now=0.0) == 1.0
+    assert deferrals.defer(1, TASK, failed("rate_limited"), now=0.0) == 1.0
+    assert deferrals.defer(1, TASK, failed("provider_failure"), now=0.0) == 2.0
+
+
+@pytest.mark.parametrize("kind", ["local_timeout", "provider_timeout", "provider_failure"])
+def test_r4_what_may_never_pass_is_given_up_in_the_end(kind):
+    deferrals = Deferrals(policy(max_retries=1))
+    assert deferrals.defer(1, TASK, failed(kind), now=0.0) == 1.0
+    assert deferrals.defer(1, TASK, failed(kind), now=0.0) is None
 
 
 def test_r4_rate_limits_do_not_use_up_the_retries_of_other_failures():
@@ -100,7 +132,7 @@ def test_r11_clearing_gives_up_everything_deferred():
 
 
 @given(
-    st.lists(st.sampled_from(["rate_limited", "queue_timeout", "provider_failure", "worker_lost"])),
+    st.lists(st.sampled_from([*PACED, "provider_failure", "worker_lost"])),
     st.integers(0, 4),
     st.floats(0.01, 10.0),
 )
@@ -108,11 +140,14 @@ def test_r4_a_task_is_given_up_exactly_when_its_counted_failures_pass_the_limit(
     deferrals = Deferrals(policy(max_retries=most, backoff_seconds=backoff, max_backoff_seconds=30.0))
     counted, earlier = 0, 0.0
     for kind in kinds:
-        counted += kind not in ("rate_limited", "queue_timeout")
+        counted += kind not in PACED
         due = deferrals.defer(1, TASK, failed(kind), now=0.0)
         assert (due is None) == (counted > most)
         if due is None:
             return
         assert min(backoff, 30.0) <= due <= 30.0
-        assert due >= earlier
-        earlier = due
+        if kind in PACED:
+            assert due == backoff
+        else:
+            assert due >= earlier
+            earlier = due

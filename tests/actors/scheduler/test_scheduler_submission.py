@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from messages.job import Problem
+from messages.request_admission import RegisterRequestResources, RequestAdmissionConfig
 from messages.scheduler import (
     JobAccepted,
     JobCancelling,
@@ -13,8 +15,8 @@ from messages.scheduler import (
     JobRejected,
 )
 from messages.storage import FilesInspected, InspectFiles, OpenRun, RunRefused
-from messages.supervision import HandlerFailed
-from messages.task_admission import ConfigureTaskAdmission
+from messages.supervision import ActorRestarted, HandlerFailed
+from messages.task_admission import ConfigureTaskAdmission, RecoverTaskLeases
 from messages.telemetry import OpenRunLog, RunLogRefused
 from messages.worker import ExecuteTasks, JobUnpreparable, PrepareJob
 from tests.actors.scheduler.control_builders import a_generator, a_job_plan
@@ -49,6 +51,25 @@ def test_an_accepted_job_is_opened_one_step_at_a_time_and_then_begins(world):
     ]
     assert order[: len(steps)] == steps
     assert ("scheduler_job_started", "") in world.events
+
+
+def test_a2_a12_admissions_learn_how_the_jobs_models_are_tuned_and_served_and_again_when_they_are_lost():
+    admission = RequestAdmissionConfig(initial_limits={"p/m/chat": 2})
+    replicas = {"request:p+q/m": ("p/m", "q/m")}
+    world = World(
+        lambda run_id: msgspec.structs.replace(a_plan(run_id), request_admission=admission, replicas=replicas)
+    )
+    world.submit()
+    (registered,) = world.sent_to("request_admission", RegisterRequestResources)
+    (configured,) = world.sent_to("task_admission", ConfigureTaskAdmission)
+    assert (registered.config, configured.config.replicas) == (admission, replicas)
+
+    world.hold_back("request_admission", "task_admission")
+    world.tell(ActorRestarted("request_admission", 2))
+    world.tell(ActorRestarted("task_admission", 2))
+    assert world.sent_to("request_admission", RegisterRequestResources) == [registered] * 2
+    (recovering,) = world.sent_to("task_admission", RecoverTaskLeases)
+    assert recovering.config == configured.config
 
 
 def test_before_anything_it_is_idle_and_wants_no_waking(world):

@@ -202,6 +202,23 @@ def test_r10_an_inspection_tells_before_anything_is_opened(build, out):
     assert answer(a_core(), nothing).problems == ()
 
 
+def test_r10_an_inspection_tells_whether_anything_is_missing(build, out):
+    def finished(rows, *, resume=True, to=out):
+        inspect = msgspec.structs.replace(build.inspection(out=to, rows=rows), resume=resume)
+        return answer(a_core(), inspect).finished
+
+    interrupted(build, out)
+    assert not finished(8)
+    core = a_core()
+    answer(core, resuming(build, out))
+    assert not finished(8)
+    the_rest(core, build, out)
+    assert finished(8)
+    assert not finished(9)
+    assert not finished(8, resume=False)
+    assert not finished(8, to=out / "new")
+
+
 def test_r10_rows_without_a_manifest_are_not_taken_for_a_false_start(build, out):
     interrupted(build, out)
     (out / "manifest.json").unlink()

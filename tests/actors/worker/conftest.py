@@ -26,3 +26,15 @@ def worker():
     made = LoneWorker()
     yield made
     made.system.stop()
+
+
+@pytest.fixture
+def provide(monkeypatch):
+    """Put clients of the test's own in the place of those that a job makes: by provider, in its order."""
+
+    def install(*clients):
+        left = iter(clients)
+        monkeypatch.setattr("actors.worker.model_calls.client_of", lambda _job, _name, **_how: next(left))
+        return clients[0] if len(clients) == 1 else clients
+
+    return install

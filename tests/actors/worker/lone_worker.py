@@ -14,17 +14,21 @@ from messages.request_admission import (
     RequestLease,
     RequestLeaseDenied,
     RequestLeaseGranted,
+    ReturnRequestLease,
 )
 from messages.supervision import GetSnapshot
 from messages.task_admission import ReturnTaskLeases, TaskLease
 from messages.tasks import RuntimeCorrelation, Task
+from messages.telemetry import RecordEvents
 from messages.worker import (
     CancelTasks,
     ExecuteTasks,
     JobPrepared,
     JobReleased,
     JobUnpreparable,
+    ModelsProbed,
     PrepareJob,
+    ProbeModels,
     ReleaseJob,
     TaskStart,
 )
@@ -48,6 +52,7 @@ class LoneWorker:
         self._lease_ids = itertools.count(1)
         self._returned = []
         self._request_leases = itertools.count(1)
+        self._request_mail = []
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -85,6 +90,13 @@ class LoneWorker:
     def cancel(self):
         self.system.tell(WORKER, CancelTasks(RUN))
 
+    def probe(self):
+        """Ask for the health of the models; `probed` returns what is answered."""
+        self.system.tell(WORKER, ProbeModels(RUN, reply_to=SCHEDULER))
+
+    def probed(self):
+        return self.boxes[SCHEDULER].next(ModelsProbed)[0]
+
     def release(self):
         self.system.tell(WORKER, ReleaseJob(RUN, reply_to=SCHEDULER))
         return self.boxes[SCHEDULER].next(JobReleased)[0]
@@ -119,11 +131,11 @@ class LoneWorker:
 
     def asked(self):
         """Return the next question for a request lease."""
-        return self.boxes[REQUEST_ADMISSION].next(AcquireRequestLease)[0].item
+        return self.sent_to_requests(AcquireRequestLease).item
 
-    def grant(self, item):
-        """Grant what `item` asks for; return the lease."""
-        lease = RequestLease(next(self._request_leases), 1, item.resource, 0.0, 4, 4)
+    def grant(self, item, resource=None):
+        """Grant what `item` asks for, or the replica `resource`; return the lease."""
+        lease = RequestLease(next(self._request_leases), 1, resource or item.resource, 0.0, 4, 4)
         granted = RequestLeaseGranted(item.event_context.request_attempt_id, lease)
         self.system.tell(WORKER, granted)
         return lease
@@ -133,7 +145,34 @@ class LoneWorker:
         self.system.tell(WORKER, RequestLeaseDenied(item.event_context.request_attempt_id, denied))
 
     def sent_to_requests(self, kind):
-        return self.boxes[REQUEST_ADMISSION].next(kind)[0]
+        """Return the next message of a kind to request admission; those of other kinds are kept."""
+        while True:
+            found = next((message for message in self._request_mail if isinstance(message, kind)), None)
+            if found is not None:
+                self._request_mail.remove(found)
+                return found
+            self._request_mail += self.boxes[REQUEST_ADMISSION].next()
+
+    def request_mail(self):
+        """Return everything that was sent to request admission until now and has not been returned yet."""
+        self.snapshot()
+        found = self._request_mail + self.boxes[REQUEST_ADMISSION].drain()
+        self._request_mail = []
+        return found
+
+    def given_back(self):
+        """Return the next request lease that comes back, with its outcome."""
+        return self.sent_to_requests(ReturnRequestLease)
+
+    def request_events(self):
+        """Return the request events that have been told and not been returned yet."""
+        self.snapshot()
+        return [
+            event
+            for message in self.boxes[TELEMETRY].drain()
+            if isinstance(message, RecordEvents) and message.stream == "request"
+            for event in message.events
+        ]
 
 
 def a_chat_job(*, latency_ms=0.0, timeout_seconds=60.0, queue_timeout_seconds=None):

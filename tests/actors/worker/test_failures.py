@@ -45,6 +45,29 @@ def test_r5_a_generator_says_itself_what_is_wrong():
     assert (outcome.error.kind, outcome.error.message) == ("wrong_shape", "two values for three rows")
 
 
+def test_r4_a_group_of_nothing_but_failed_calls_is_its_first():
+    first = RequestFailedError("rate_limited", "slow down", retryable=True, retry_after_seconds=3.0)
+    second = RequestFailedError("unexpected_exception", "401", retryable=False)
+    inner = ExceptionGroup("children", [first, GeneratorError("invalid_output", "no")])
+    for group in (ExceptionGroup("one", [first]), ExceptionGroup("all", [inner, second])):
+        assert outcome_of(group) == outcome_of(first)
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_r5_a_group_with_anything_else_in_it_is_the_users_own(name):
+    failed = RequestFailedError("rate_limited", "slow down", retryable=True)
+    outcome = outcome_of(BaseExceptionGroup("mixed", [failed, RAISED[name]()]))
+    assert (outcome.kind, outcome.error.kind) == ("non_retryable_failure", "user_exception")
+
+
+def test_a_users_own_group_is_not_asked_for_what_it_holds():
+    class Group(ExceptionGroup):
+        exceptions = property(lambda self: 1 / 0)
+
+    group = Group("mine", [RequestFailedError("rate_limited", "slow down", retryable=True)])
+    assert outcome_of(group).error.kind == "user_exception"
+
+
 def test_a_chain_of_causes_is_cut_off():
     error = ValueError(0)
     for number in range(1, 50):

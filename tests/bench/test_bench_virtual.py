@@ -1,0 +1,180 @@
+"""Virtual time: what the server does, who decides, and that nobody is left when it is over."""
+
+from __future__ import annotations
+
+import time
+from math import isnan
+
+import pytest
+
+from actors.request_admission.limits import make_limit
+from bench.results import Figure, Run
+from bench.virtual.controllers import Grant, LimitAlone, Oracle
+from bench.virtual.core_controller import CoreController
+from bench.virtual.moving import BLIND, CLIENTS, REFUSING, oracle, playing
+from bench.virtual.script import CapacityScript, Conditions
+from bench.virtual.server import REFUSAL_SECONDS, VirtualServer
+from bench.virtual.simulation import simulate
+from messages.job import RequestAdmissionTuning, ScriptStep
+from messages.request_admission import RequestOutcome
+
+MOVING = (
+    ScriptStep(capacity=4),
+    ScriptStep(at=10, capacity=8, ramp_seconds=4, retry_after=2.0),
+    ScriptStep(at=20, outage=5, latency_factor=3.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "conditions"),
+    [
+        (0, Conditions(4, 0.0, True, 1.0)),
+        (10, Conditions(4, 2.0, True, 1.0)),
+        (12, Conditions(6, 2.0, True, 1.0)),
+        (14, Conditions(8, 2.0, True, 1.0)),
+        (24.9, Conditions(8, 2.0, False, 3.0)),
+        (25, Conditions(8, 2.0, True, 3.0)),
+    ],
+)
+def test_a_script_is_read_at_any_time_and_what_a_step_leaves_out_stays(now, conditions):
+    assert CapacityScript(MOVING).at(now) == conditions
+
+
+def test_whatever_changes_is_looked_at():
+    script = CapacityScript(MOVING)
+    times = sorted(script.changes(30))
+    assert {0, 10, 14, 20, 25} <= set(times)
+    looked_at = {script.at(time)[0] for time in times}
+    assert looked_at == {4, 5, 6, 7, 8}
+    assert max(script.changes(12)) <= 12
+
+
+def test_a_server_that_refuses_says_so_after_a_moment_and_how_long_to_wait():
+    server = VirtualServer((ScriptStep(capacity=1, retry_after=3.0),), latency=2.0)
+    (served,) = server.call(1, now=0.0)
+    (refused,) = server.call(2, now=0.5)
+    assert (served.at, served.outcome.kind) == (2.0, "success")
+    assert refused.at == 0.5 + REFUSAL_SECONDS
+    assert refused.outcome == RequestOutcome("rate_limited", 3.0, 429)
+
+
+def test_a_server_that_queues_serves_in_turn_and_tells_the_whole_time():
+    server = VirtualServer((ScriptStep(capacity=1),), when_full="queue", latency=2.0)
+    assert len(server.call(1, now=0.0)) == 1
+    assert server.call(2, now=0.5) == server.call(3, now=0.6) == []
+    server.ended()
+    (second,) = server.serve(now=2.0)
+    assert (second.call, second.at, second.outcome.duration_seconds) == (2, 4.0, 3.5)
+
+
+def test_nobody_answers_in_an_outage():
+    server = VirtualServer((ScriptStep(capacity=1), ScriptStep(at=5, outage=10)))
+    (answer,) = server.call(1, now=6.0)
+    assert answer.outcome.kind == "provider_failure"
+
+
+def test_the_oracle_keeps_exactly_the_capacity_in_flight():
+    script = CapacityScript((ScriptStep(capacity=2), ScriptStep(at=10, capacity=3)))
+    controller = Oracle(script, until=20)
+    assert [controller.ask(client, now=0.0) for client in range(4)] == [
+        [Grant(0, None)],
+        [Grant(1, None)],
+        [],
+        [],
+    ]
+    assert controller.wake(now=0.0) == []
+    assert controller.wakes_at() == 0.25
+    assert controller.wake(now=10.0) == [Grant(2, None)]
+    assert controller.close(now=11.0) == 3
+
+
+@pytest.mark.parametrize("play", REFUSING, ids=lambda play: play.name)
+def test_the_oracle_is_never_refused_and_makes_use_of_all(play):
+    server = VirtualServer(play.steps, latency=2.0)
+    course = simulate(Oracle(server.script, until=300), server, clients=CLIENTS, until=300)
+    assert len(course.refusals) <= 12, "but where a call is still running when the capacity falls"
+    assert course.failures == []
+    assert course.left == 0
+    area = sum(
+        server.script.at(second).capacity * server.script.at(second).reachable for second in range(300)
+    )
+    assert len(course.successes) == pytest.approx(area / 2.0, rel=0.05)
+
+
+def test_a_simulation_is_the_same_every_time():
+    def course(seed):
+        server = VirtualServer((ScriptStep(capacity=4),), jitter=0.5, seed=seed)
+        limit = make_limit(RequestAdmissionTuning(), static_cap=8)
+        return [success.at for success in simulate(LimitAlone(limit), server, clients=8, until=50).successes]
+
+    assert course(1) == course(1) != course(2)
+
+
+def test_the_gate_holds_everybody_back_for_as_long_as_the_server_asked():
+    server = VirtualServer((ScriptStep(capacity=1, retry_after=7.0),), latency=1.0)
+    limit = make_limit(RequestAdmissionTuning(), static_cap=2)
+    course = simulate(LimitAlone(limit), server, clients=2, until=8.0)
+    assert [success.at for success in course.successes] == [1.0]
+    assert course.refusals == [REFUSAL_SECONDS]
+
+
+def test_the_real_core_gives_every_lease_back():
+    tuning = RequestAdmissionTuning(cooldown_seconds=0.25)
+    server = VirtualServer((ScriptStep(capacity=4),), when_full="queue")
+    course = simulate(CoreController(tuning, static_cap=8), server, clients=16, until=30)
+    assert len(course.successes) == 4 * 30
+    assert course.left == 0
+
+
+def test_sides_meet_the_same_servers_in_the_same_iteration():
+    def alone(server, until):
+        del until
+        return Oracle(server.script, until=1500)
+
+    one, other = playing(BLIND, oracle), playing(BLIND, alone)
+    first = [one(1000), one(1000)]
+    second = [other(1000), other(1000)]
+    assert [run.measures for run in first] == [run.measures for run in second]
+    assert first[0].measures != first[1].measures
+    assert {run.leases_left for run in first} == {0}
+
+
+def test_a_limit_that_follows_latency_keeps_a_silent_server_from_queueing():
+    def under(algorithm):
+        tuning = RequestAdmissionTuning(algorithm=algorithm)
+        limits = playing(BLIND, lambda *_: LimitAlone(make_limit(tuning, static_cap=CLIENTS)))
+        return limits(20_000).measures
+
+    best, aimd, gradient = playing(BLIND, oracle)(20_000).measures, under("aimd"), under("gradient")
+    assert gradient["goodput"] > 0.88 * best["goodput"]
+    assert gradient["p95 latency"] < 2.2
+    assert aimd["p95 latency"] > 8
+
+
+def test_figures_tell_what_was_measured():
+    runs = {
+        "one": Run(1, 1.0, 1.0, measures={"goodput": 3.0}),
+        "two": Run(1, 1.0, 1.0, measures={"goodput": 4.0}),
+        "none": Run(1, 1.0, 1.0, measures={"goodput": 0.0}),
+    }
+    ratio = Figure("", "measured ratio", "one", "two", measure="goodput")
+    assert (ratio.of(runs), ratio.unit) == (0.75, "x")
+    told = Figure("", "measured", "one", measure="goodput", measured_in=" s")
+    assert (told.of(runs), told.unit) == (3.0, " s")
+    undefined = Figure("", "measured ratio", "one", "none", measure="goodput").of(runs)
+    assert isnan(undefined)
+
+
+def test_the_peer_runs_in_virtual_time_too():
+    pytest.importorskip("data_designer.engine")
+    from data_designer.engine.models.request_admission import controller
+
+    from bench.peers.data_designer_limits import PeerController
+
+    tuning = RequestAdmissionTuning(cooldown_seconds=0.5)
+    server = VirtualServer((ScriptStep(capacity=4),), jitter=0.2)
+    course = simulate(PeerController(tuning, static_cap=16), server, clients=16, until=200)
+    assert len(course.successes) > 0.7 * 4 * 200
+    assert course.refusals
+    assert course.left == 0
+    assert controller.time is time
