@@ -380,7 +380,9 @@ class Limits(Config, frozen=True):
     group_limit_factor: a model column's admitted limit, in multiples of its model's cap.
     policy: who may start while capacity is free. `strict_fair`: a column keeps to its admitted limit while
     another could use the capacity. `bounded_borrow`: a weighted share each, and beyond it only while nobody
-    else is queued. `module:Class`: your own, a class with the methods of `TaskAdmissionPolicy`.
+    else is queued. `provider_aware`: the same, but work whose model cannot be called now (a rate limit, an
+    open circuit, calls that wait already) lets other work go first. `module:Class`: your own, a class with
+    the methods of `TaskAdmissionPolicy`.
     """
 
     submission: int = 1024
@@ -392,7 +394,7 @@ class Limits(Config, frozen=True):
     threads: int = 32
     resources: dict[str, int] = {}
     group_limit_factor: int = 2
-    policy: str = "bounded_borrow"
+    policy: str = "provider_aware"
 
 
 class FailurePolicy(Config, frozen=True):

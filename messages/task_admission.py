@@ -86,7 +86,7 @@ class TaskAdmissionConfig(Value, frozen=True):
     """
 
     resource_limits: dict[SchedulerResourceKey, int]
-    policy: str = "bounded_borrow"
+    policy: str = "provider_aware"
     replicas: dict[SchedulerResourceKey, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @property

@@ -31,7 +31,7 @@ from messages.tasks import TaskType
 from messages.worker import ExecuteTasks
 from tests.hand_worker import ALL_BUT_THE_WORKER, HandWorker, a_job, shared
 
-POLICIES = ["bounded_borrow", "strict_fair"]
+POLICIES = ["provider_aware", "bounded_borrow", "strict_fair"]
 ROAD = [
     "dependency_ready",
     "ready_enqueued",

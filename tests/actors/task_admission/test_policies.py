@@ -19,6 +19,7 @@ from tests.actors.scheduler.control_builders import a_group, a_request, an_item
 POLICIES = [
     policy_named("strict_fair"),
     policy_named("bounded_borrow"),
+    policy_named("provider_aware"),
     BoundedBorrowTaskAdmissionPolicy(BoundedBorrowConfig(default_ceiling=1, rounding="floor")),
 ]
 MINE = "mine"
@@ -68,7 +69,9 @@ def most_held(queue, slots, **how):
     group_limit=st.none() | st.integers(1, 8),
     peers=st.lists(st.integers(1, 5), max_size=3),
 )
-@pytest.mark.parametrize("policy", POLICIES, ids=["strict_fair", "bounded_borrow", "bounded"])
+@pytest.mark.parametrize(
+    "policy", POLICIES, ids=["strict_fair", "bounded_borrow", "provider_aware", "bounded"]
+)
 def test_t9_judging_changes_nothing_and_says_the_same_each_time(
     policy, limit, held, debt, group_limit, peers
 ):
