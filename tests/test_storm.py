@@ -21,7 +21,6 @@ from actors.harness.behaviours import GOOD, Answer, always, storm
 from actors.harness.misbehaving_server import MisbehavingServer
 from messages import ChatColumn, FailurePolicy, Job, ModelConfig, SequenceColumn
 from messages.job import OpenAIProvider, RequestAdmissionTuning
-from messages.job_file import load_job
 
 STORM_SECONDS = 2.0
 REFUSAL = Answer(429, retry_after=0.05, delay=0.001)
@@ -199,15 +198,6 @@ def test_a9_one_replica_that_refuses_everything_degrades_the_model_and_not_the_j
     report = verify_log(tmp_path / "out")
     assert report.ok, report.violations
     assert report.counts.request_leases == sent
-
-
-def test_the_storm_in_the_jobs_folder_finishes_with_every_row(tmp_path):
-    job = load_job(Path(__file__).parents[1] / "bench/jobs/storm.toml")
-    with ActorSystem.start() as system:
-        result = system.run(job, out=tmp_path / "out", log=tmp_path / "out/actors.jsonl")
-    assert (result.rows_written, result.rows_dropped) == (400, 0)
-    assert result.models["writer"].outcomes["rate_limited"] > 0
-    assert verify_log(tmp_path / "out").ok
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ from messages import (
     SimulatedProvider,
     SubmitJob,
 )
+from messages.job import RequestAdmissionTuning
 from messages.request_admission import RequestLeaseGranted
 from messages.scheduler import JobFinished
 from messages.supervision import ActorRestarted, CrashActor
@@ -67,6 +68,9 @@ def run(tmp_path):
 UNEVEN = Latency(mean=1.0, jitter=1.0)
 
 
+SOON_AGAIN = RequestAdmissionTuning(cooldown_seconds=0.01)
+
+
 def a_job(rows=12, *, parallel=4, latency=UNEVEN, failure=None, **columns):
     """A job of a number, two models and these columns."""
     return Job(
@@ -77,8 +81,12 @@ def a_job(rows=12, *, parallel=4, latency=UNEVEN, failure=None, **columns):
         health_check=False,
         providers={"sim": SimulatedProvider(latency_ms=latency)},
         models={
-            "writer": ModelConfig(provider="sim", model="small", max_parallel_requests=parallel),
-            "judge": ModelConfig(provider="sim", model="large", max_parallel_requests=parallel),
+            "writer": ModelConfig(
+                provider="sim", model="small", max_parallel_requests=parallel, limit=SOON_AGAIN
+            ),
+            "judge": ModelConfig(
+                provider="sim", model="large", max_parallel_requests=parallel, limit=SOON_AGAIN
+            ),
         },
         columns={"number": SequenceColumn()} | columns,
         failure=failure or FailurePolicy(backoff_seconds=0.001),

@@ -272,5 +272,5 @@ class DispatchMachine(RuleBasedStateMachine):
         return any(resource in self.view.pressed for resource, _ in request.amounts)
 
 
-DispatchMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+DispatchMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestDispatchMachine = DispatchMachine.TestCase
