@@ -3,11 +3,13 @@
 from actors import ActorSystem
 from messages import Job
 
-`ProviderClient` and its neighbours are for a provider client of your own.
+`ProviderClient` and its neighbours are for a provider client of your own. `RequestFailedError` and
+`ModelCallRefusedError` are what a call raises that a function of yours makes with its `models`.
 """
 
 from actors.system.handle import JobHandle
 from actors.system.system import ActorSystem
+from actors.worker.failures import ModelCallRefusedError, RequestFailedError
 from actors.worker.own_provider import (
     ChatMessage,
     ChatReply,
@@ -32,8 +34,10 @@ __all__ = [
     "ImageReply",
     "ImageRequest",
     "JobHandle",
+    "ModelCallRefusedError",
     "ProviderClient",
     "ProviderError",
+    "RequestFailedError",
     "Usage",
     "request_sent",
 ]

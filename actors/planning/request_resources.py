@@ -93,7 +93,8 @@ class RequestResourceResolver:
             settings = self._settings[ProviderModelKey(resource.provider, resource.model_id)]
             if settings.effective_max != settings.static_cap:
                 clamps[resource.name] = settings.effective_max
-            if settings.initial_limit != settings.static_cap:
+            # Where none is named the algorithm chooses: `gradient` begins low, the others with all there is.
+            if settings.tuning.initial is not None and settings.initial_limit != settings.static_cap:
                 initial_limits[resource.name] = settings.initial_limit
             if settings.tuning != _DEFAULT_TUNING:
                 tuning[resource.name] = settings.tuning
