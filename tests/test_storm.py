@@ -19,8 +19,18 @@ from actors.evidence.reader import read_events
 from actors.evidence.verify import verify_log
 from actors.harness.behaviours import GOOD, Answer, always, storm
 from actors.harness.misbehaving_server import MisbehavingServer
-from messages import ChatColumn, FailurePolicy, Job, ModelConfig, SequenceColumn
-from messages.job import OpenAIProvider, RequestAdmissionTuning
+from messages import (
+    ChatColumn,
+    FailurePolicy,
+    Job,
+    Latency,
+    ModelConfig,
+    OpenAIProvider,
+    RequestAdmissionTuning,
+    ScriptStep,
+    SequenceColumn,
+    SimulatedProvider,
+)
 
 STORM_SECONDS = 2.0
 REFUSAL = Answer(429, retry_after=0.05, delay=0.001)
@@ -198,6 +208,32 @@ def test_a9_one_replica_that_refuses_everything_degrades_the_model_and_not_the_j
     report = verify_log(tmp_path / "out")
     assert report.ok, report.violations
     assert report.counts.request_leases == sent
+
+
+@pytest.mark.parametrize("algorithm", ["aimd", "gradient", "fixed"])
+def test_a14_a_run_under_each_algorithm_verifies(algorithm, tmp_path):
+    """Long enough for `gradient` to look for its baseline, on a server that queues beyond four calls."""
+    tuning = RequestAdmissionTuning(algorithm=algorithm, startup_ramp_seconds=0.05)
+    server = SimulatedProvider(
+        latency_ms=Latency(mean=4.0, jitter=2.0), script=(ScriptStep(capacity=4),), when_full="queue"
+    )
+    job = Job(
+        name="queueing",
+        rows=400,
+        providers={"sim": server},
+        models={"writer": ModelConfig(provider="sim", model="m", max_parallel_requests=16, limit=tuning)},
+        columns={
+            "number": SequenceColumn(),
+            "story": ChatColumn(model="writer", prompt="Tell {{ number }}."),
+        },
+    )
+    with ActorSystem.start() as system:
+        result = system.run(job, out=tmp_path / "out", log=tmp_path / "out/actors.jsonl")
+    assert result.rows_written == 400
+    report = verify_log(tmp_path / "out")
+    assert report.ok, report.violations
+    cut = "request_limit_decreased" in kinds_of(tmp_path / "out")
+    assert cut == (algorithm == "gradient")
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from actors.evidence.report import Findings
 from actors.telemetry.log_codec import EventRecord
 
-_BY_ITSELF: Final = "latency"
-"""The reason of a decrease that no rate limit has caused."""
+_BY_ITSELF: Final = frozenset({"latency", "baseline_probe"})
+"""The reasons of a decrease that no rate limit has caused: those of `gradient` (A14)."""
 
 
 class _Resource:
@@ -148,7 +148,7 @@ class LimitAccount:
 
     def _decreased(self, line: int, record: EventRecord) -> None:
         found = self._of(record)
-        if record.reason_or_outcome != _BY_ITSELF:
+        if record.reason_or_outcome not in _BY_ITSELF:
             if not found.refused_line:
                 self._findings.add("limit", f"{_what(record)}, and no rate limit has caused it", line)
             found.refused_line = 0

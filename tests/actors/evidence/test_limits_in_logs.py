@@ -200,8 +200,9 @@ def test_a4_the_rate_limit_of_another_resource_cuts_nothing(script, found):
     assert found(script) == [("limit", (script.last("request_limit_decreased"),))]
 
 
-def test_a14_a_decrease_for_latency_needs_no_rate_limit(script, found):
-    script.limit("limit_decreased", 2, 1, reason="latency")
+@pytest.mark.parametrize("reason", ["latency", "baseline_probe"])
+def test_a14_a_decrease_for_latency_needs_no_rate_limit(script, found, reason):
+    script.limit("limit_decreased", 2, 1, reason=reason)
     assert found(script) == []
 
 
