@@ -19,6 +19,18 @@ def first_cause(screen):
     return lines[at + 1], lines[at + 2]
 
 
+@pytest.fixture(scope="module")
+def slow_runs(tmp_path_factory):
+    """Run the badly configured jobs side by side: they mostly wait. Return where, and how each ended."""
+    folder = tmp_path_factory.mktemp("slow")
+    leasehold = Command(folder)
+    names = sorted(path.stem for path in SLOW_JOBS.glob("*.toml"))
+    running = {
+        name: leasehold.start("run", SLOW_JOBS / f"{name}.toml", "--out", name, "--quiet") for name in names
+    }
+    return folder, {name: (process.communicate(timeout=30)[1], process) for name, process in running.items()}
+
+
 @pytest.mark.parametrize(
     ("job", "cause", "remedies"),
     [
@@ -41,12 +53,13 @@ def first_cause(screen):
     ],
 )
 def test_the_first_screen_of_a_badly_configured_job_names_the_cause_and_the_remedy(
-    leasehold, job, cause, remedies
+    slow_runs, job, cause, remedies
 ):
-    ran = leasehold("run", SLOW_JOBS / f"{job}.toml", "--out", "out", "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    folder, runs = slow_runs
+    told, ran = runs[job]
+    assert ran.returncode == 0, told
 
-    done = leasehold("inspect", "out")
+    done = Command(folder)("inspect", job)
 
     assert done.returncode == 0, done.stderr
     found, remedy = first_cause(done.stdout)
