@@ -7,34 +7,57 @@ growing intervals, to see; any success closes it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.request_admission.closed_time import ClosedTime
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import CircuitState, RequestOutcomeKind
+
+_OUR_OWN: Final = frozenset({"local_cancelled", "local_timeout"})
 
 
 class Circuit:
     """One resource's circuit. `since` is when the rate limits without a success began."""
 
-    __slots__ = ("_after", "_first_pause", "_most_pause", "_pause", "opened", "probe_at", "since", "state")
+    __slots__ = (
+        "_after",
+        "_first_pause",
+        "_most_pause",
+        "_opened_at",
+        "_pause",
+        "opened",
+        "probe_at",
+        "since",
+        "state",
+    )
 
     def __init__(self, tuning: RequestAdmissionTuning) -> None:
         self._after = tuning.circuit_after_seconds
         self._first_pause = tuning.circuit_probe_seconds
         self._most_pause = tuning.circuit_max_probe_seconds
         self._pause = tuning.circuit_probe_seconds
+        self._opened_at = 0.0
         self.state: CircuitState = "closed"
         self.since: float | None = None
         self.probe_at: float | None = None
         self.opened = ClosedTime()
 
     def on_outcome(
-        self, kind: RequestOutcomeKind, *, now: float, at_minimum: bool, blocked_until: float | None
+        self,
+        kind: RequestOutcomeKind,
+        *,
+        now: float,
+        granted_at: float,
+        at_minimum: bool,
+        blocked_until: float | None,
     ) -> bool:
-        """Learn how an attempt ended; return whether the circuit opened or closed by it."""
+        """Learn how an attempt that left at `granted_at` ended; return whether it opened or closed."""
         if kind == "success":
             return self._succeeded(now)
         if self.state == "open":
-            self._wait_longer(now, blocked_until)
+            # What left before it opened is no probe; one that we ended ourselves tells nothing.
+            if granted_at > self._opened_at and kind not in _OUR_OWN:
+                self._wait_longer(now, blocked_until)
             return False
         if kind == "rate_limited" and at_minimum:
             if self.since is None:
@@ -73,6 +96,7 @@ class Circuit:
 
     def _open(self, now: float, blocked_until: float | None) -> None:
         self.state, self._pause = "open", self._first_pause
+        self._opened_at = now
         self.opened.close(now, None)
         self.probe_at = max(now + self._pause, blocked_until or now)
 

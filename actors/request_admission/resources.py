@@ -124,7 +124,11 @@ class Resource:
         transitions = self.limit.on_return(lease, outcome, now=now, in_flight=in_flight, cooling=cooling)
         self.suspicion.on_outcome(outcome, now=now)
         changed = self.circuit.on_outcome(
-            kind, now=now, at_minimum=self.limit.at_minimum, blocked_until=self.cooldown.blocked_until
+            kind,
+            now=now,
+            granted_at=lease.acquired_at,
+            at_minimum=self.limit.at_minimum,
+            blocked_until=self.cooldown.blocked_until,
         )
         return Learnt(transitions, circuit_changed=changed)
 

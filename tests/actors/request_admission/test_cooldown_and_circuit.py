@@ -192,6 +192,24 @@ def test_a9_a_probe_that_fails_otherwise_waits_longer_and_closes_nothing(admissi
     assert admission.resource(now=at).circuit == "open"
 
 
+def test_a9_refusals_of_what_left_before_it_opened_do_not_put_the_probe_off():
+    admission = Admission((CHAT, 32), algorithm="fixed", **TUNING)
+    admission.ask(*range(32))
+    admission.give_back(0, kind="rate_limited")
+    for attempt in range(1, 32):
+        admission.give_back(attempt, now=10.0 + attempt / 100, kind="rate_limited", retry_after=0.0)
+    assert admission.resource(now=11.0).circuit == "open"
+    assert admission.resource(now=11.0).next_probe_at == pytest.approx(14.01)
+
+
+def test_a9_a_probe_that_is_cancelled_here_is_followed_by_the_next_at_once(admission):
+    last = refused_until(admission, 10.0)
+    admission.ask(last + 1, last + 2, now=10.0)
+    ((probe, at),) = admission.wait_until(14.0)
+    assert admission.give_back(probe, now=at + 1.0, kind="local_cancelled") == [last + 2]
+    assert admission.resource(now=at + 1.0).circuit == "open"
+
+
 def test_a9_one_that_does_not_wait_is_told_that_the_circuit_is_open(admission):
     last = refused_until(admission, 10.0)
     admission.ask(last + 1, now=11.0, timeout=0.0)
