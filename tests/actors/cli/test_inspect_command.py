@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 
 import pytest
 
@@ -192,10 +193,15 @@ def test_follow_goes_on_until_the_run_has_ended(leasehold, penguins):
 def test_follow_is_left_by_an_interrupt(leasehold, penguins):
     whole = (penguins[1] / "actors.jsonl").read_bytes()
     (leasehold.folder / "log.jsonl").write_bytes(whole[: len(whole) // 2])
-    with leasehold.start("inspect", "log.jsonl", "--follow", "--json") as following:
-        following.stdout.readline()
-        following.send_signal(signal.SIGINT)
-        complaints = following.communicate()[1]
+    # Whoever runs the tests in the background has had interrupts ignored, and children inherit that.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with leasehold.start("inspect", "log.jsonl", "--follow", "--json", preexec_fn=heard) as following:
+        try:
+            following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            complaints = following.communicate(timeout=20)[1]
+        finally:
+            following.kill()
 
     assert (following.returncode, complaints) == (0, "")
 
