@@ -9,6 +9,7 @@ from typing import Literal
 
 from actors.inspection.charges import Reason
 from messages._base import Value
+from messages.capacity import CapacityPlan
 
 RunStatus = Literal["unfinished", "succeeded", "partial", "failed", "cancelled", "early_shutdown"]
 """How the run ended. `unfinished`: the log does not say; it is still being written, or was cut off."""
@@ -240,3 +241,5 @@ class RunExplained(Value, frozen=True, kw_only=True):
     proof: LeaseProof
     events: int
     unreadable_lines: int
+    capacity: CapacityPlan | None = None
+    """What the run works under, each value with its source, and what was seen; None where the log has none."""
