@@ -23,6 +23,7 @@ from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
 from actors.cli.run import options_of, run_job
 from actors.cli.schema import schema_document
+from actors.cli.trace import trace_run
 from actors.evidence.human import LogFilter
 
 app = typer.Typer(
@@ -154,6 +155,19 @@ def inspect(
     """Say what limited a run and what to change, from its actor log, also while it is being written."""
     options = InspectOptions(task, row, model, as_json=as_json, follow=follow)
     raise typer.Exit(inspect_run(path, options))
+
+
+@app.command()
+def trace(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="The trace; compressed where it ends in .gz.")
+    ],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a log as a trace for Perfetto: tasks and calls as slices, limits and queues as counters."""
+    raise typer.Exit(trace_run(path, out, as_json=as_json))
 
 
 @app.command()

@@ -242,4 +242,4 @@ class RunExplained(Value, frozen=True, kw_only=True):
     events: int
     unreadable_lines: int
     capacity: CapacityPlan | None = None
-    """What the run works under, each value with its source, and what was seen; None where the log has none."""
+    """What it works under, each value with its source, and what was seen; None where the log lacks it."""
