@@ -14,13 +14,16 @@ Phase = Literal["X", "C", "i", "s", "f", "M"]
 
 
 class TraceEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One event. `pid` and `tid` are the track's; they stand for no process of the system."""
+    """One event. `pid` and `tid` are the track's; they stand for no process of the system.
+
+    `ts` is there on every event but metadata: Perfetto refuses one without, also at 0.
+    """
 
     ph: Phase
     pid: int
     tid: int
     name: str
-    ts: int = 0
+    ts: int | None = None
     dur: int | None = None
     args: dict[str, Any] | None = None
     id: int | None = None

@@ -28,6 +28,8 @@ _ACTOR_ORDER: Final = (
 )
 _LIMIT, _PAUSES, _CIRCUIT = 1, 2, 3
 _FIRST_LANE: Final = 10
+_TIDS: Final = 1000
+"""A thread with its process's number would pass for the main thread of a program."""
 
 
 class Lanes:
@@ -53,9 +55,9 @@ class Lanes:
         for tid in busy_still:
             heappush(self._free, tid)
         if found is None:
-            found = _FIRST_LANE + len(self._over_at)
+            found = _TIDS * self.pid + _FIRST_LANE + len(self._over_at)
             self._over_at[found] = at
-            self.names.append((Track(self.pid, found), f"{self._what} {found - _FIRST_LANE + 1}"))
+            self.names.append((Track(self.pid, found), f"{self._what} {len(self._over_at)}"))
         return Track(self.pid, found)
 
     def give_back(self, track: Track, at: int) -> None:
@@ -73,7 +75,7 @@ class Tracks:
         self._models: dict[str, Lanes] = {}
         self._model_names: dict[str, str] = {}
         self._actors: dict[str, Track] = {
-            name: Track(ACTORS, number) for number, name in enumerate(_ACTOR_ORDER, 1)
+            name: Track(ACTORS, _TIDS * ACTORS + number) for number, name in enumerate(_ACTOR_ORDER, 1)
         }
         self._job = ""
 
@@ -86,7 +88,7 @@ class Tracks:
 
     def actor(self, name: str) -> Track:
         """Return an actor's track."""
-        return self._actors.setdefault(name, Track(ACTORS, len(self._actors) + 1))
+        return self._actors.setdefault(name, Track(ACTORS, _TIDS * ACTORS + len(self._actors) + 1))
 
     def model(self, resource: str) -> Lanes:
         """Return the lanes on which a model's calls stand."""
@@ -97,15 +99,15 @@ class Tracks:
 
     def limit(self, resource: str) -> Track:
         """Return the track of what happened to a model's limit."""
-        return Track(self.model(resource).pid, _LIMIT)
+        return _fixed(self.model(resource), _LIMIT)
 
     def pauses(self, resource: str) -> Track:
         """Return the track of a model's cooldowns."""
-        return Track(self.model(resource).pid, _PAUSES)
+        return _fixed(self.model(resource), _PAUSES)
 
     def circuit(self, resource: str) -> Track:
         """Return the track of a model's circuit."""
-        return Track(self.model(resource).pid, _CIRCUIT)
+        return _fixed(self.model(resource), _CIRCUIT)
 
     def give_back(self, lane: Track, at: int) -> None:
         """Note that what stood on a model's lane is over at `at`."""
@@ -121,12 +123,16 @@ class Tracks:
         for resource, lanes in self._models.items():
             yield from _process(lanes.pid, self._model_names.get(resource, f"model {resource}"))
             for tid, name in ((_LIMIT, "limit"), (_PAUSES, "pauses"), (_CIRCUIT, "circuit")):
-                yield from _thread(Track(lanes.pid, tid), name)
+                yield from _thread(_fixed(lanes, tid), name)
             yield from _lanes(lanes)
         yield from _process(TASKS, "tasks, on the worker")
         yield from _lanes(self.tasks)
         yield from _process(ROW_GROUPS, "row groups")
         yield from _lanes(self.row_groups)
+
+
+def _fixed(lanes: Lanes, number: int) -> Track:
+    return Track(lanes.pid, _TIDS * lanes.pid + number)
 
 
 def _process(pid: int, name: str) -> Iterator[TraceEvent]:

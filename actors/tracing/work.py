@@ -2,7 +2,8 @@
 
 A task execution is a slice from its lease to the return of it; one that never had a lease is none. An
 attempt is up to two slices on its model's lane: the wait, where there was one, and the call from its lease
-to the return of it, in which the provider's own time is a slice again.
+to the return of it, in which the provider's own time is a slice again. An attempt that a lost worker asked
+for after its task's lease was back is none.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ Try = tuple[str, int, str, int | None]
 class _Place(NamedTuple):
     """Where an attempt stands: the lane of its wait, and that of its call where this is another."""
 
-    waits: Track | None
-    calls: Track | None
+    waits: Track
+    calls: Track
 
 
 class Work:
@@ -87,7 +88,7 @@ class Work:
                 self._tracks.tasks.give_back(self._lanes[key], at + 1)
                 if event.reason_or_outcome == STALE:
                     del self._lanes[key]
-            case "request_wait_started":
+            case "request_wait_started" if key in self._lanes and key not in self._held:
                 lane = self._tracks.model(event.resource).take(at)
                 self._places[event.request_attempt_id] = _Place(lane, lane)
             case "request_lease_acquired" if event.reason_or_outcome != RECOVERED:
@@ -96,16 +97,14 @@ class Work:
                 self._left(event.request_attempt_id, at)
 
     def _called(self, event: Event, at: int) -> None:
-        lanes = self._tracks.model(event.resource)
-        waits = self._places.get(event.request_attempt_id, _Place(None, None)).waits
-        if waits is None or waits.pid != lanes.pid:  # of several replicas, another one than was asked first
-            if waits is not None:
-                self._tracks.give_back(waits, at + 1)
-            self._places[event.request_attempt_id] = _Place(waits, lanes.take(at))
+        lanes, place = self._tracks.model(event.resource), self._places.get(event.request_attempt_id)
+        if place is not None and place.waits.pid != lanes.pid:  # another replica than was asked first
+            self._tracks.give_back(place.waits, at + 1)
+            self._places[event.request_attempt_id] = _Place(place.waits, lanes.take(at))
 
     def _left(self, attempt: int, at: int) -> None:
         place = self._places.get(attempt)
-        if place is not None and place.calls is not None:
+        if place is not None:
             self._tracks.give_back(place.calls, at + 1)
 
     # -- slices --------------------------------------------------------------------------------------
@@ -145,14 +144,14 @@ class Work:
         drawn: list[TraceEvent] = []
         first: tuple[Track, int] | None = None
         waited_from = attempt.request_wait_started_at
-        if waited_from is not None and place.waits is not None:
+        if waited_from is not None:
             start = self._at(waited_from)
             over = attempt.request_wait_completed_at or attempt.request_wait_ended_at
             waited = (last if over is None else self._at(over)) or start
             if waited > start or attempt.request_lease_acquired_at is None:
                 drawn.append(slice_(place.waits, _wait(attempt), start, max(waited, start + 1)))
                 first = (place.waits, start)
-        if attempt.request_lease_acquired_at is not None and place.calls is not None:
+        if attempt.request_lease_acquired_at is not None:
             start = self._at(attempt.request_lease_acquired_at)
             end = self._end(attempt.request_lease_released_at, start, last)
             drawn.append(slice_(place.calls, _name(column, attempt.outcome), start, end, _spent(attempt)))
