@@ -25,7 +25,11 @@ class Queue:
         self._takes = {name: tuple(each.resources.items()) for name, each in run.generators.items()}
         self._held = dict.fromkeys(self._limits, 0)
         self._most_held = dict(self._held)
-        self._queued: set[int] = set()
+        self._group = {name: each.group for name, each in run.generators.items()}
+        self._queued: dict[int, str] = {}
+        self._queued_now: Counter[str] = Counter()
+        self.most_by_group: dict[str, int] = {}
+        """The most tasks that were queued at once, by scheduling group."""
         self._deferred: set[Identity] = set()
         self._leased = 0
         self._row_groups_bound = False
@@ -42,9 +46,12 @@ class Queue:
 
     # -- work --------------------------------------------------------------------------------------------
 
-    def enqueued(self, execution: int, at: int) -> None:
+    def enqueued(self, execution: int, column: str, at: int) -> None:
         """Note that an execution is queued."""
-        self._queued.add(execution)
+        group = self._queued[execution] = self._group[column]
+        self._queued_now[group] += 1
+        if self._queued_now[group] > self.most_by_group.get(group, 0):
+            self.most_by_group[group] = self._queued_now[group]
         count = len(self._queued)
         self._most_queued = max(self._most_queued, count)
         if count == 1:
@@ -54,7 +61,7 @@ class Queue:
 
     def leased(self, execution: int, column: str, at: int) -> None:
         """Note that an execution has its lease."""
-        self._queued.discard(execution)
+        self._unqueue(execution)
         self._leased += 1
         self._flowed(at, still=bool(self._queued))
         held, most = self._held, self._most_held
@@ -74,7 +81,8 @@ class Queue:
 
     def discarded(self, executions: Iterable[int], at: int) -> None:
         """Note that these are wanted no more."""
-        self._queued.difference_update(executions)
+        for execution in executions:
+            self._unqueue(execution)
         if not self._queued:
             self._flowed(at, still=False)
             self._judge(at)
@@ -124,6 +132,11 @@ class Queue:
         return self._capped.total(at)
 
     @property
+    def most_held(self) -> dict[str, int]:
+        """The most of each resource that was leased at once."""
+        return {name: most for name, most in self._most_held.items() if most}
+
+    @property
     def now_short_of(self) -> str:
         """What the queue was told to lack just now, in words; empty while it flows."""
         if self._capped.holds:
@@ -166,6 +179,11 @@ class Queue:
         return self._dry.seconds(at)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _unqueue(self, execution: int) -> None:
+        group = self._queued.pop(execution, None)
+        if group is not None:
+            self._queued_now[group] -= 1
 
     def _unblocked(self, at: int) -> None:
         if self._blocked is not None:

@@ -167,6 +167,12 @@ class Submission:
             return self.message.probe and bool(plan.request_resources)
         return plan.health_check and bool(plan.request_resources) and not self._finished
 
+    @property
+    def capacity(self) -> dict[str, Any]:
+        """The capacity plan as it is known before the run begins: what is configured, and nothing else."""
+        plan: dict[str, Any] = msgspec.to_builtins(CapacityPlan(self._ready().configured))
+        return plan
+
     def _ready(self) -> JobPrepared:
         assert self.prepared is not None
         return self.prepared
@@ -185,7 +191,7 @@ class Submission:
             prepared.plan.rows,
             prepared.plan.dataset_columns,
             self.message.out,
-            msgspec.to_builtins(CapacityPlan(prepared.configured)),
+            self.capacity,
             resume=self._resumes,
             log=self.message.log if isinstance(self.message, SubmitJob) else None,
             reply_to=SCHEDULER,
