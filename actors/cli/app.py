@@ -21,6 +21,7 @@ from actors.cli.logs import show_logs
 from actors.cli.output import flush, say
 from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
+from actors.cli.report import report_run
 from actors.cli.run import options_of, run_job
 from actors.cli.schema import schema_document
 from actors.cli.trace import trace_run
@@ -155,6 +156,17 @@ def inspect(
     """Say what limited a run and what to change, from its actor log, also while it is being written."""
     options = InspectOptions(task, row, model, as_json=as_json, follow=follow)
     raise typer.Exit(inspect_run(path, options))
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The page.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run as one page of HTML: what limited it, with plots, tables and the proof of its leases."""
+    raise typer.Exit(report_run(path, out, as_json=as_json))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actors.cli.inspection_details import model_lines, timeline_lines
-from actors.cli.inspection_screen import Line, screen, took
+from actors.cli.inspection_screen import Line, screen
 from actors.cli.output import EXIT_OK, fail, flush, say
 from actors.evidence.reader import LOG_FILE
 from actors.inspection.explained import RunExplained
@@ -29,6 +29,7 @@ from actors.inspection.timelines import (
     of_row,
 )
 from actors.inspection.verdict import findings
+from actors.inspection.words import took
 from actors.storage.layout import ACTOR_LOG
 from actors.telemetry.log_codec import LogFormatError
 from messages.hints import possible

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from actors.cli.output import one_line
-from actors.cli.pace import told_duration
 from actors.inspection.explained import Curve, ExecutionExplained, ModelExplained, RunExplained
 from actors.inspection.verdict import Finding
+from actors.inspection.words import percent, took
 
 Style = Literal["", "heading", "remedy", "faint", "bad"]
 
@@ -68,20 +68,6 @@ def spark(curve: Curve, *, until: float, most: float, lowest: bool = False) -> s
         shown = low if lowest else high
         bars.append(_BARS[min(len(_BARS) - 1, round(shown / most * (len(_BARS) - 1)))])
     return "".join(bars)
-
-
-def took(seconds: float) -> str:
-    """Return a duration in words; a dash for none."""
-    if not seconds:
-        return "-"
-    if seconds >= 60:
-        return told_duration(seconds)
-    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent."""
-    return "<1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Line]:

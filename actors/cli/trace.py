@@ -23,8 +23,6 @@ def trace_run(path: Path, to: Path, *, as_json: bool) -> int:
         fail(str(error))
     except OSError as error:
         fail(f"the trace {to} cannot be written: {error.strerror}; name a file in a folder that is there")
-    if not counts.slices and not counts.instants:
-        fail(f"{path} tells of no run: name a run folder or its log")
     if as_json:
         data = {"path": str(to), **msgspec.to_builtins(counts)}
         say(msgspec.json.encode(data).decode())

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.inspection.explained import QueueExplained, ResourceExplained
-from actors.inspection.measures import Stretch
+from actors.inspection.measures import Series, Stretch
 from messages.telemetry import Event, RunDescriptor
 
 _MOMENT: Final = 50_000
 """Microseconds in which queued work may be on its way to a lease without being called idle."""
+
+_SAMPLED: Final = 1_000
+"""Depth and leases change with every task: their curves are looked at so often, in microseconds."""
 
 Identity = tuple[str, int, int | None]
 """A task: its column, row group and row."""
@@ -43,6 +46,9 @@ class Queue:
         self._flowing_since: int | None = None
         self._ready_idle = 0
         self._retry_only, self._storage_only, self._dry = Stretch(), Stretch(), Stretch()
+        self._queued_series = Series()
+        self._held_series = {name: Series() for name in self._limits}
+        self._sampled_at = -_SAMPLED
 
     # -- work --------------------------------------------------------------------------------------------
 
@@ -54,6 +60,8 @@ class Queue:
             self.most_by_group[group] = self._queued_now[group]
         count = len(self._queued)
         self._most_queued = max(self._most_queued, count)
+        if at - self._sampled_at >= _SAMPLED:
+            self._sample(at)
         if count == 1:
             if self._blocked is None:
                 self._flowing_since = at
@@ -68,6 +76,8 @@ class Queue:
         for resource, amount in self._takes[column]:
             held[resource] += amount
             most[resource] = max(most[resource], held[resource])
+        if at - self._sampled_at >= _SAMPLED:
+            self._sample(at)
         if self._leased == 1 or not self._queued:
             self._judge(at)
 
@@ -76,6 +86,8 @@ class Queue:
         self._leased -= 1
         for resource, amount in self._takes[column]:
             self._held[resource] -= amount
+        if at - self._sampled_at >= _SAMPLED or not self._leased:
+            self._sample(at)
         if not self._leased:
             self._judge(at)
 
@@ -147,8 +159,9 @@ class Queue:
 
     # -- what it came to -----------------------------------------------------------------------------------
 
-    def explained(self, at: int) -> QueueExplained:
-        """Return what the queue stood at, up to now."""
+    def explained(self, at: int, origin: int) -> QueueExplained:
+        """Return what the queue stood at, up to now; `origin` is when the run began."""
+        self._sample(at)
         blocked = self._blocked_by.copy()
         if self._blocked is not None:
             blocked[self._blocked] += max(0, at - self._blocked_since)
@@ -160,16 +173,21 @@ class Queue:
             ready_idle_seconds=(self._ready_idle + self._idle_now(at)) / 1e6,
             retry_only_seconds=self._retry_only.seconds(at),
             storage_only_seconds=self._storage_only.seconds(at),
+            queued_curve=self._queued_series.curve(origin),
         )
 
-    def resources(self, at: int) -> dict[str, ResourceExplained]:
-        """Return every resource of task admission."""
+    def resources(self, at: int, origin: int) -> dict[str, ResourceExplained]:
+        """Return every resource of task admission; `origin` is when the run began."""
+        self._sample(at)
         short = self._short.copy()
         if self._blocked is not None:
             short.update(dict.fromkeys(self._short_of, max(0, at - self._blocked_since)))
         return {
             name: ResourceExplained(
-                limit=limit, most_at_once=self._most_held[name], short_seconds=short[name] / 1e6
+                limit=limit,
+                most_at_once=self._most_held[name],
+                short_seconds=short[name] / 1e6,
+                held_curve=self._held_series[name].curve(origin),
             )
             for name, limit in self._limits.items()
         }
@@ -179,6 +197,12 @@ class Queue:
         return self._dry.seconds(at)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _sample(self, at: int) -> None:
+        self._sampled_at = at
+        self._queued_series.set(len(self._queued), at)
+        for name, series in self._held_series.items():
+            series.set(self._held[name], at)
 
     def _unqueue(self, execution: int) -> None:
         group = self._queued.pop(execution, None)

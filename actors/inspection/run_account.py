@@ -237,8 +237,8 @@ class RunAccount:
             charges=named(total),
             columns=self._columns.explained(at, by_column, ended=self.ended),
             models=self.models.explained(at, origin),
-            resources=self._queue.resources(at),
-            queue=self._queue.explained(at),
+            resources=self._queue.resources(at, origin),
+            queue=self._queue.explained(at, origin),
             row_groups=self._row_groups.explained(
                 bound_seconds=self._queue.row_groups_bound_seconds(at),
                 checkpoint_seconds=total[CHECKPOINT] / 1e6,

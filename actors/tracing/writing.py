@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from actors.evidence.reader import LOG_FILE
 from actors.inspection.reading import LogTail
+from actors.telemetry.log_codec import LogFormatError
 from actors.tracing.trace_events import TraceEvent
 from actors.tracing.tracer import Tracer
 from messages.telemetry import LogEntry, SequencedEvent
@@ -31,13 +34,19 @@ def write_trace(log: str | Path, to: Path) -> TraceCounts:
     """Write the trace of a run folder's log, or of a log file, to `to`; gzip where that ends in `.gz`.
 
     Raises:
-        LogFormatError: there is no such log, or it cannot be read.
+        LogFormatError: there is no such log, it cannot be read, or it tells of nothing.
         OSError: the trace cannot be written.
     """
     tail = LogTail(log)
+    records = tail.records()
+    first = next(records, None)
+    if first is None:
+        raise LogFormatError(f"{log} tells of no run: name a run folder or its {LOG_FILE}")
     counts: Counter[str] = Counter()
-    with gzip.open(to, "wb") if to.suffix == ".gz" else to.open("wb") as file:
-        _write(traced(tail.records(), tail), file, counts)
+    unfinished = to.with_name(f"{to.name}.tmp")
+    with gzip.open(unfinished, "wb") if to.suffix == ".gz" else unfinished.open("wb") as file:
+        _write(traced(chain((first,), records), tail), file, counts)
+    unfinished.replace(to)
     return TraceCounts(
         slices=counts["X"],
         counters=counts["C"],
