@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
-from messages.capacity import CapacityPlan
+from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.job import Problem
 from messages.plan import JobPlan
 from messages.request_admission import RegisterRequestResources, RequestResourceSpec
@@ -166,6 +166,11 @@ class Submission:
         if isinstance(self.message, CheckJob):
             return self.message.probe and bool(plan.request_resources)
         return plan.health_check and bool(plan.request_resources) and not self._finished
+
+    @property
+    def configured(self) -> ConfiguredCapacity:
+        """The capacities that the job's plan gives it."""
+        return self._ready().configured
 
     @property
     def capacity(self) -> dict[str, Any]:
