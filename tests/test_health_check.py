@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.cli.interrupts import Interrupts
-from actors.cli.run import options_of, submitted
+from actors.cli.run import RunOptions, submitted
 from actors.cli.summary import CANCELLED_BY
 from actors.evidence.verify import verify_log
 from actors.harness import Harness
@@ -158,8 +158,7 @@ class Interrupted:
 def test_r11_an_interrupt_while_the_command_waits_for_the_providers_cancels_the_job(
     harness, tmp_path, capsys
 ):
-    asked = {"rows": None, "resume": False, "as_json": False, "quiet": True, "health_check": True}
-    options = options_of(Path("job.toml"), tmp_path / "out", None, **asked)
+    options = RunOptions(Path("job.toml"), tmp_path / "out", tmp_path / "log", quiet=True)
 
     with Interrupts(quiet=True) as interrupts, Interrupted(harness):
         handle = submitted(harness.system, JOB, options, interrupts)
@@ -170,8 +169,7 @@ def test_r11_an_interrupt_while_the_command_waits_for_the_providers_cancels_the_
 
 
 def test_a_refused_job_reaches_the_command_as_problems(harness, tmp_path):
-    asked = {"rows": None, "resume": False, "as_json": False, "quiet": True, "health_check": True}
-    options = options_of(Path("job.toml"), tmp_path / "out", None, **asked)
+    options = RunOptions(Path("job.toml"), tmp_path / "out", tmp_path / "log", quiet=True)
     worker = harness.probe("worker")
     refuse = threading.Thread(
         target=lambda: worker.send(SCHEDULER, ModelsProbed(prepared(worker), (UNHEALTHY,)))

@@ -23,7 +23,7 @@ from actors.cli.plan import plan_job
 from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
 from actors.cli.report import report_run
-from actors.cli.run import options_of, run_job
+from actors.cli.run import RunOptions, run_job, usual_log
 from actors.cli.schema import schema_document
 from actors.cli.trace import trace_run
 from actors.evidence.human import LogFilter
@@ -78,7 +78,7 @@ def leasehold(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - a command's options are its parameters
     job: JobArgument,
     out: Annotated[
         Path,
@@ -88,6 +88,11 @@ def run(
     log: Annotated[
         Path | None, typer.Option("--log", metavar="PATH", help="The actor log [default: DIR/actors.jsonl].")
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Serve Prometheus metrics; 0: any port."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(metavar="HOST", help="Where to.")] = "127.0.0.1",
     *,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR; --rows may have grown.")
@@ -103,15 +108,17 @@ def run(
     A folder that holds a run is refused, but with --resume that run is continued, however it ended. Finished
     rows are kept, and so is every finished model call. Where the folder holds no run, one is begun.
     """
-    options = options_of(
+    options = RunOptions(
         job,
         out,
-        log,
-        rows=rows,
+        log or usual_log(out, resume=resume),
+        rows,
         resume=resume,
         as_json=as_json,
         quiet=quiet,
         health_check=not no_health_check,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     raise typer.Exit(run_job(options))
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from actors.cli.output import (
     EXIT_USAGE,
     complain,
     complain_of,
+    fail,
     flush,
     one_line,
     say,
@@ -62,30 +64,17 @@ class RunOptions(NamedTuple):
     job: Path
     out: Path
     log: Path
-    rows: int | None
-    resume: bool
-    as_json: bool
-    quiet: bool
+    rows: int | None = None
+    resume: bool = False
+    as_json: bool = False
+    quiet: bool = False
     health_check: bool = True
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
 
 
-def options_of(
-    job: Path,
-    out: Path,
-    log: Path | None,
-    *,
-    rows: int | None,
-    resume: bool,
-    as_json: bool,
-    quiet: bool,
-    health_check: bool,
-) -> RunOptions:
-    """Return the options with the log in its usual place where none is named: a resumed run has its own."""
-    log = log or _usual_log(out, resume=resume)
-    return RunOptions(job, out, log, rows, resume, as_json, quiet, health_check)
-
-
-def _usual_log(out: Path, *, resume: bool) -> Path:
+def usual_log(out: Path, *, resume: bool) -> Path:
+    """Return where the run's log goes if nothing else is said: a resumed run has one of its own."""
     with contextlib.suppress(OSError):  # which is told with whatever else is wrong about the folder
         if resume:
             return next_log(out)
@@ -118,7 +107,7 @@ def _loaded(options: RunOptions) -> Job:
 
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
-    with ActorSystem.start() as system:
+    with ActorSystem.start() as system, _metrics(system, options):
         handle = submitted(system, job, options, interrupts)
         if not options.quiet:
             complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")
@@ -126,6 +115,27 @@ def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
                 complain(one_line(f"warning: {warning}"))
         with _progress(options) as progress:
             return _watch(system, handle, progress, interrupts)
+
+
+@contextlib.contextmanager
+def _metrics(system: ActorSystem, options: RunOptions) -> Iterator[None]:
+    """Serve metrics while the block lasts, where a port was asked for.
+
+    Raises:
+        typer.Exit: the port cannot be had, or the library is not there.
+    """
+    if options.metrics_port is None:
+        yield
+        return
+    from actors.metrics.prometheus import MetricsUnavailableError, serve_metrics  # noqa: PLC0415 - seldom wanted
+
+    try:
+        with serve_metrics(system, port=options.metrics_port, host=options.metrics_host) as port:
+            if not options.quiet:
+                complain(f"metrics: http://{options.metrics_host}:{port}/metrics")
+            yield
+    except MetricsUnavailableError as error:
+        fail(f"--metrics-port: {error}")
 
 
 def submitted(system: ActorSystem, job: Job, options: RunOptions, interrupts: Interrupts) -> JobHandle:

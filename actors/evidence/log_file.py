@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from actors.telemetry.log_codec import LogFormatError
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _FORMS: Final = (_GZIP, _ZSTD)

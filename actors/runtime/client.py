@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from actors.runtime.router import ReplyBox, Router, UnreachableError
@@ -39,6 +41,8 @@ class Client:
         assert isinstance(answer, ActorSnapshot)
         return answer
 
-    def reply_box(self) -> ReplyBox:
-        """Return a new address at which answers can be received."""
-        return self._router.open_reply_box()
+    def reply_box(
+        self, *, most: int | None = None, weigh: Callable[[Message], int] = lambda _: 1
+    ) -> ReplyBox:
+        """Return a new address at which answers can be received; `most` and `weigh` as in `ReplyBox`."""
+        return self._router.open_reply_box(most=most, weigh=weigh)

@@ -82,9 +82,11 @@ class Router:
             self.on_dead_letters(sender, to, messages)
         return False
 
-    def open_reply_box(self) -> ReplyBox:
-        """Return a new address for a client outside the actors."""
-        box = ReplyBox(self, f"client-{next(self._client_numbers)}")
+    def open_reply_box(
+        self, *, most: int | None = None, weigh: Callable[[Message], int] = lambda _: 1
+    ) -> ReplyBox:
+        """Return a new address for a client outside the actors; `most` and `weigh` as in `ReplyBox`."""
+        box = ReplyBox(self, f"client-{next(self._client_numbers)}", most=most, weigh=weigh)
         with self._lock:
             self._boxes.add(box)
             closed = self._closed
@@ -108,11 +110,25 @@ class Router:
 
 
 class ReplyBox:
-    """A client's mailbox. Use as a context manager: its address ends with the block."""
+    """A client's mailbox. Use as a context manager: its address ends with the block.
 
-    def __init__(self, router: Router, address: ActorName) -> None:
+    With `most`, messages that would make what waits heavier than that are refused, and their weight counted.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        address: ActorName,
+        *,
+        most: int | None = None,
+        weigh: Callable[[Message], int] = lambda _: 1,
+    ) -> None:
         self._router = router
         self.address = address
+        self.refused = 0
+        self._most = most
+        self._weigh = weigh
+        self._taken = self._read = 0
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         router.register(address, self._deliver)
 
@@ -124,6 +140,12 @@ class ReplyBox:
 
     def _deliver(self, messages: list[Message]) -> bool:
         for message in messages:
+            if self._most is not None:
+                weight = self._weigh(message)
+                if self._taken + weight - self._read > self._most:
+                    self.refused += weight
+                    continue
+                self._taken += weight
             self._messages.put(message)
         return True
 
@@ -141,6 +163,8 @@ class ReplyBox:
         if message is None:
             self.end()  # whoever asks next is to hear it too
             raise UnreachableError(f"no message will come for {self.address}: the actor system has stopped")
+        if self._most is not None:
+            self._read += self._weigh(message)
         return message
 
     def end(self) -> None:

@@ -24,6 +24,7 @@ from actors.runtime.clock import RunClock
 from actors.runtime.inbox import Inbox
 from actors.runtime.router import ReplyBox, Router, UnreachableError
 from actors.runtime.shell import ActorShell
+from actors.runtime.subscription import Subscription
 from actors.runtime.watchdog import Watchdog
 from actors.system.handle import END_SECONDS, JobHandle
 from actors.system.parts import start_actor
@@ -31,7 +32,15 @@ from messages._base import ACTOR_NAMES, SCHEDULER, TELEMETRY, ActorName, Message
 from messages.job import Job
 from messages.scheduler import CancelJob, JobResult, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
-from messages.telemetry import LogEntry, RecordLog
+from messages.telemetry import (
+    EventKind,
+    EventsPublished,
+    LogEntry,
+    RecordLog,
+    StreamName,
+    Subscribe,
+    Unsubscribe,
+)
 
 _STOP_SECONDS = 5.0
 _CLIENT: ActorName = "system"
@@ -188,6 +197,23 @@ class ActorSystem:
         """Return a new address at which answers can be received."""
         return self.client.reply_box()
 
+    def subscribe(
+        self,
+        *,
+        kinds: Sequence[EventKind] = (),
+        streams: Sequence[StreamName] = (),
+        columns: Sequence[str] = (),
+        resources: Sequence[str] = (),
+    ) -> Subscription:
+        """Return a stream of events from now on, as a context manager; filters as in `Subscribe`.
+
+        with system.subscribe(kinds=["request_rate_limited"]) as events:
+            for placed in events:
+                print(placed.event.resource)
+        """
+        wanted = Subscribe(tuple(kinds), tuple(streams), tuple(columns), tuple(resources))
+        return Subscription(self.client, wanted)
+
     # -- ending ------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -234,6 +260,8 @@ class ActorSystem:
     # -- what the runtime notices ------------------------------------------------------------------
 
     def _note_dead_letters(self, sender: ActorName, to: ActorName, messages: Sequence[Message]) -> None:
+        if any(type(message) is EventsPublished for message in messages):  # it left without a word
+            self.tell(TELEMETRY, Unsubscribe(reply_to=to))
         kinds = sorted({type(message).__name__ for message in messages})
         self._log(
             "warning" if to in ACTOR_NAMES else "debug", "dead_letters", sender=sender, to=to, kinds=kinds

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.cli.run import going_on, options_of
+from actors.cli.run import RunOptions, going_on, usual_log
 from actors.cli.summary import CANCELLED_BY, summary
 from actors.storage.layout import MANIFEST
 from messages.scheduler import JobResult, ModelUsage
@@ -109,17 +109,9 @@ def test_a9_an_unfinished_run_tells_what_continues_it_before_the_proof():
     ],
 )
 def test_a9_the_command_that_continues_a_run_is_made_of_what_was_given(tmp_path, asked, command):
-    given = {
-        "log": None,
-        "rows": None,
-        "resume": False,
-        "as_json": False,
-        "quiet": False,
-        "health_check": True,
-    }
     out = tmp_path / "an out"
     out.mkdir()
-    options = options_of(Path("my job.toml"), out, **given | asked)
+    options = RunOptions(Path("my job.toml"), out, **{"log": usual_log(out, resume=False)} | asked)
     pending = a_result(status="failed", rows_written=4, rows_pending=6)
 
     assert going_on(pending, options) is None  # nothing was written there
