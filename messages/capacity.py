@@ -54,7 +54,11 @@ class CapacitySnapshot(Value, frozen=True):
 
 
 class ObservedMaxima(Value, frozen=True):
-    """The most that was seen at once over the run."""
+    """The most that was seen at once over the run.
+
+    transport_pool_utilization: by provider, the calls at the provider at once over the connections of its
+    pool, where the pool is ours to size; above 1 some of them waited for a connection.
+    """
 
     row_groups_in_flight: int = 0
     queued_tasks_by_group: dict[str, int] = msgspec.field(default_factory=dict)

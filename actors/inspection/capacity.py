@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,15 @@ class Capacity:
         """
         if snapshot is not None:
             self._plan = msgspec.convert(snapshot, CapacityPlan)
+
+    def share_of_pools(self, sent: Mapping[str, int]) -> dict[str, float]:
+        """Return what `sent` calls, by provider, are of the connections of each pool whose size is known."""
+        limits = {} if self._plan is None else self._plan.configured.transport_pool_limits
+        return {
+            provider: sent.get(provider, 0) / limit.value
+            for provider, limit in limits.items()
+            if limit.value is not None
+        }
 
     def explained(self, seen: Callable[[], ObservedMaxima]) -> CapacityPlan | None:
         """Return the plan; of a run that has not ended with what was `seen` so far."""

@@ -69,13 +69,14 @@ def observed_rows(plan: CapacityPlan) -> Iterator[ObservedRow]:
 def _observed(
     seen: ObservedMaxima, limits: dict[str, int | None], caps: dict[str, int | None]
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, int | None]]]:
+    pools: dict[str, int | None] = dict.fromkeys(seen.transport_pool_utilization, 1)  # all of it
     yield "task leases", seen.task_leases_by_resource, limits
     yield "queued tasks", seen.queued_tasks_by_group, {}
     yield "calls in flight", seen.provider_model_aggregate_in_flight, caps
     yield "calls in flight", seen.request_in_flight_by_resource, {}
     yield "calls waiting", seen.request_waiters_by_resource, {}
     yield "request limit", seen.request_current_limits, {}
-    yield "connections, share of the pool", seen.transport_pool_utilization, {}
+    yield "connections, share of the pool", seen.transport_pool_utilization, pools
 
 
 def _caps(configured: ConfiguredCapacity) -> dict[str, int | None]:

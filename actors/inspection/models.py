@@ -54,6 +54,10 @@ class Models:
         self._in_flight: Counter[str] = Counter()
         self.most_by_endpoint: dict[str, int] = {}
         """The most calls in flight at once to each endpoint, over all of its domains."""
+        self._sent: dict[int, str] = {}
+        self._sent_now: Counter[str] = Counter()
+        self.most_sent: dict[str, int] = {}
+        """The most calls at once that each provider was sent and had not answered."""
         self._handlers: dict[str, Callable[[_Model, Event, int], None]] = {
             "request_resource_registered": self._registered,
             "request_effective_cap_changed": self._cap_changed,
@@ -99,8 +103,12 @@ class Models:
                 model.limit.value = descriptor.static_cap
 
     def most(self, of: Literal["most_waiting", "most_in_flight", "most_limit"]) -> dict[str, int]:
-        """Return the most that was seen of something, by resource, where there was any."""
-        found = {name: int(getattr(model, of)) for name, model in self._models.items()}
+        """Return the most that was seen of something, by resource of the run, where there was any."""
+        found = {
+            name: int(getattr(model, of))
+            for name, model in self._models.items()
+            if model.descriptor.static_cap  # the checks before the run are no resource of its
+        }
         return {name: most for name, most in found.items() if most}
 
     def explained(self, at: int, origin: int) -> dict[str, ModelExplained]:
@@ -184,6 +192,9 @@ class Models:
 
     def _started(self, model: _Model, event: Event, at: int) -> None:
         model.sent[event.request_lease_id] = at
+        provider = self._sent[event.request_attempt_id] = model.descriptor.endpoint.partition("/")[0]
+        self._sent_now[provider] += 1
+        self.most_sent[provider] = max(self.most_sent.get(provider, 0), self._sent_now[provider])
 
     def _completed(self, model: _Model, event: Event, at: int) -> None:
         said = event.diagnostics or {}
@@ -191,12 +202,19 @@ class Models:
         model.input_tokens += said.get("input_tokens") or 0
         model.output_tokens += said.get("output_tokens") or 0
         model.provider += max(0, at - model.sent.pop(event.request_lease_id, at))
+        self._answered(event)
+
+    def _answered(self, event: Event) -> None:
+        provider = self._sent.pop(event.request_attempt_id, None)
+        if provider is not None:
+            self._sent_now[provider] -= 1
 
     def _released(self, model: _Model, event: Event, at: int) -> None:
         before = len(model.leases)
         self.leases_returned += 1
         model.leases.discard(event.request_lease_id)
         model.sent.pop(event.request_lease_id, None)
+        self._answered(event)
         self._in_flight_changed(model, before, at)
 
     def _rate_limited(self, model: _Model, event: Event, at: int) -> None:

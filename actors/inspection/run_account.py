@@ -273,6 +273,7 @@ class RunAccount:
             request_in_flight_by_resource=self.models.most("most_in_flight"),
             provider_model_aggregate_in_flight=self.models.most_by_endpoint,
             request_current_limits=self.models.most("most_limit"),
+            transport_pool_utilization=self.capacity.share_of_pools(self.models.most_sent),
         )
 
     def unfinished(self) -> Iterator[tuple[Ended, str]]:

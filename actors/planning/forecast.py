@@ -17,6 +17,7 @@ from messages.plan import GeneratorPlan, JobPlan
 from messages.tasks import REQUEST_RESOURCE_PREFIX
 
 _BUDGET_SECONDS: Final = 60.0
+_TOKENS: Final = ("input_tokens_per_minute", "output_tokens_per_minute")
 _OWN_SETTINGS: Final = ("submission", "llm_wait", "local", "threads")
 
 BoundBy = Literal["request_limit", "budget", "task_capacity", "row_groups", "dependency"]
@@ -101,6 +102,10 @@ def forecast(
     )
 
 
+def _settings(found: Mapping[str, int]) -> str:
+    return " and ".join(f"{place} (now {value})" for place, value in found.items())
+
+
 Path = tuple[tuple[str, ...], float]
 """Columns whose calls follow one another, and the seconds that these take at the least."""
 
@@ -180,13 +185,39 @@ class _Forecast:
 
     def _at_once(self, endpoint: str) -> int:
         configured = self._configured
-        cap = int(configured.provider_model_static_caps[endpoint].value["cap"])
-        maxima = [
-            int(value.value)
-            for name, value in configured.request_admission_config.items()
-            if name.startswith(f"{endpoint}/") and name.endswith(".maximum") and value.value is not None
+        maxima = [  # each domain has a limit of its own; the cap is for all of them together (A3)
+            configured.request_admission_config[f"{resource}.maximum"].value
+            for resource in configured.request_resources
+            if resource.rpartition("/")[0] == endpoint
         ]
-        return min([cap, *maxima])
+        return min(self._cap(endpoint), sum(maxima))
+
+    def _cap(self, endpoint: str) -> int:
+        return int(self._configured.provider_model_static_caps[endpoint].value["cap"])
+
+    def _cap_settings(self, endpoints: tuple[str, ...]) -> str:
+        """Return the settings that bound the calls at once, with their values now: only those that do."""
+        found = {}
+        for endpoint in endpoints:
+            caps = self._configured.provider_model_static_caps[endpoint].value["raw_caps"]
+            clamped = self._at_once(endpoint) < self._cap(endpoint)
+            for alias, cap in caps.items():
+                maximum = self._job.models[alias].limit.maximum
+                if clamped and maximum is not None:
+                    found[f"models.{alias}.limit.maximum"] = maximum
+                elif not clamped and cap <= self._cap(endpoint):
+                    found[f"models.{alias}.max_parallel_requests"] = cap
+        return _settings(found)
+
+    def _budget_settings(self, endpoints: tuple[str, ...], budget: str) -> str:
+        """Return the settings that give a budget, with their values now: the least of them hold (A10)."""
+        found = {}
+        for endpoint in endpoints:
+            least = self._configured.request_admission_config[f"{endpoint}.{budget}"].value
+            for alias in self._configured.provider_model_static_caps[endpoint].value["aliases"]:
+                if least is not None and getattr(self._job.models[alias], budget) == least:
+                    found[f"models.{alias}.{budget}"] = least
+        return _settings(found)
 
     def _budget(self, endpoints: tuple[str, ...]) -> int | None:
         found = self._configured.request_admission_config
@@ -211,12 +242,12 @@ class _Forecast:
 
     def bounds(self) -> Iterator[Bound]:
         """Yield everything that keeps the run from being faster than some time."""
-        for model in self.models.values():
-            yield from self._of_model(model)
+        for pool, model in self.models.items():
+            yield from self._of_model(model, self._endpoints(pool))
         yield from self._of_task_resources()
         yield from self._of_row_groups()
 
-    def _of_model(self, model: ModelForecast) -> Iterator[Bound]:
+    def _of_model(self, model: ModelForecast, endpoints: tuple[str, ...]) -> Iterator[Bound]:
         named = " and ".join(f"models.{alias}" for alias in model.aliases)
         calls, latency, budget = model.calls.least, model.latency_seconds, model.requests_per_minute
         if latency is not None:
@@ -225,7 +256,7 @@ class _Forecast:
                 subject=named,
                 seconds=math.ceil(calls / model.at_once) * latency,
                 says=f"{calls} calls of {latency:.3g} s at the least, {model.at_once} at once",
-                remedy=f"raise {named}.max_parallel_requests (now {model.at_once} in all)",
+                remedy=f"raise {self._cap_settings(endpoints)}",
             )
         if budget is not None and calls:
             yield Bound(
@@ -233,7 +264,7 @@ class _Forecast:
                 subject=named,
                 seconds=_BUDGET_SECONDS * ((calls - 1) // budget),
                 says=f"{calls} calls, {budget} in any minute",
-                remedy=f"raise {named}.requests_per_minute (now {budget})",
+                remedy=f"raise {self._budget_settings(endpoints, 'requests_per_minute')}",
             )
 
     def _of_task_resources(self) -> Iterator[Bound]:
@@ -295,9 +326,8 @@ class _Forecast:
 
     def unknown(self) -> Iterator[str]:
         """Yield what the bounds leave out."""
-        for alias in self._plan.models:
-            if self._latency(alias) is None:
-                yield f"how long a call of models.{alias} takes: say --latency {alias}=SECONDS"
+        for pool, model in self.models.items():
+            yield from self._unknown_of(model, self._endpoints(pool))
         for alias in self._plan.models if self._free else ():
             yield f"how often functions that are given the models call models.{alias}"
         functions = [name for name, column in self._job.columns.items() if hasattr(column, "function")]
@@ -305,3 +335,16 @@ class _Forecast:
             yield f"how long the functions of {', '.join(functions)} take"
         if any(each.task_type.endswith("_processor") for each in self._plan.generators):
             yield "how many rows the processors drop, and how long they take"
+
+    def _unknown_of(self, model: ModelForecast, endpoints: tuple[str, ...]) -> Iterator[str]:
+        calls, times = model.calls.least, math.ceil(model.calls.least / model.at_once)
+        for alias in model.aliases:
+            if self._latency(alias) is None:
+                yield (
+                    f"how long a call of models.{alias} takes: {calls} calls, {model.at_once} at once, "
+                    f"take {times} times that at the least; say --latency {alias}=SECONDS"
+                )
+        for budget in _TOKENS:
+            settings = self._budget_settings(endpoints, budget)
+            if settings:
+                yield f"how many tokens the calls take, which {settings} may bound"

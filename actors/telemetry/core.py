@@ -205,7 +205,7 @@ class TelemetryCore:
             self.journal.run_log = message.path
         self.journal.run_id = message.run_id
         self.journal.configured = message.configured
-        self.journal.observed = ObservedCapacity(message.plan)
+        self.journal.observed = ObservedCapacity(message.plan, message.configured)
         return RunLogOpened(message.run_id)
 
     def _close_run(self, message: CloseRunLog, *, now: float) -> RunLogClosed:

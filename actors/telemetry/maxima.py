@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Final
 
-from messages.capacity import CapacitySnapshot, ObservedMaxima
+from messages.capacity import CapacitySnapshot, ConfiguredCapacity, ObservedMaxima
 from messages.plan import JobPlan
 from messages.telemetry import Event, RecordTaskEvents
 
@@ -47,14 +47,21 @@ _COLUMN: Final = attrgetter("task_column")
 class ObservedCapacity:
     """Follows one run's events and keeps what was held, queued and waiting at once."""
 
-    def __init__(self, plan: JobPlan) -> None:
+    def __init__(self, plan: JobPlan, configured: ConfiguredCapacity) -> None:
         self.run_id: Final = plan.run_id
+        self._pools = {
+            provider: limit.value
+            for provider, limit in configured.transport_pool_limits.items()
+            if limit.value is not None
+        }
         self._leases = Gauge()
         self._queued = Gauge()
         self._row_groups = Gauge()
         self._waiters = Gauge()
         self._requests = Gauge()
         self._endpoints = Gauge()
+        self._connections = Gauge()
+        self._sent: dict[int, str] = {}
         self._limits = Gauge()
         self._effective_max: dict[str, int] = {}
         self._blocked_until: dict[str, float] = {}
@@ -91,6 +98,8 @@ class ObservedCapacity:
             "request_acquire_denied": self._on_wait_ended,
             "request_lease_acquired": self._on_request_lease_acquired,
             "request_lease_released": self._on_request_lease_released,
+            "model_request_started": self._on_sent,
+            "model_request_completed": self._on_answered,
         }
 
     def record(self, events: Iterable[Event]) -> None:
@@ -98,7 +107,8 @@ class ObservedCapacity:
         followed = self._followed
         for event in events:
             if event.diagnostics is not None and "replaces" in event.diagnostics:
-                continue  # a lease that takes another's place holds nothing more
+                self._replaced(event, event.diagnostics["replaces"])
+                continue
             follow = followed.get(event.event_kind)
             if follow is not None:
                 follow(event)
@@ -114,6 +124,10 @@ class ObservedCapacity:
             request_in_flight_by_resource=dict(self._requests.most),
             provider_model_aggregate_in_flight=dict(self._endpoints.most),
             request_current_limits=dict(self._limits.most),
+            transport_pool_utilization={
+                provider: self._connections.most.get(provider, 0) / limit
+                for provider, limit in self._pools.items()
+            },
         )
 
     def present(self, *, now: float) -> CapacitySnapshot:
@@ -225,13 +239,35 @@ class ObservedCapacity:
         self._requests.add(event.resource)
         self._endpoints.add(endpoint_of(event.resource))
 
+    def _replaced(self, event: Event, lost: int) -> None:
+        """Follow a lease under its new number: one that takes another's place holds nothing more."""
+        # Task leases have numbers of their own, and are counted without them.
+        if event.event_kind == "request_lease_acquired" and lost in self._requested:
+            self._requested[event.request_lease_id] = self._requested.pop(lost)
+
     def _on_request_lease_released(self, event: Event) -> None:
+        self._on_answered(event)
         resource = self._requested.pop(event.request_lease_id, None)
         if resource is not None:
             self._requests.remove(resource)
             self._endpoints.remove(endpoint_of(resource))
 
+    def _on_sent(self, event: Event) -> None:
+        provider = self._sent[event.request_attempt_id] = provider_of(event.resource)
+        self._connections.add(provider)
+
+    def _on_answered(self, event: Event) -> None:
+        # By attempt, and not by lease: that may have got another number since the attempt was sent.
+        provider = self._sent.pop(event.request_attempt_id, None)
+        if provider is not None:
+            self._connections.remove(provider)
+
 
 def endpoint_of(resource: str) -> str:
     """Return the endpoint's name, `provider/model`, of a resource's, `provider/model/domain`."""
     return resource.rpartition("/")[0]
+
+
+def provider_of(resource: str) -> str:
+    """Return the provider's name of a resource's, `provider/model/domain`."""
+    return resource.partition("/")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import msgspec
 import pytest
 
 from actors import ActorSystem
@@ -24,6 +25,7 @@ from messages import (
     SimulatedProvider,
     SubmitJob,
 )
+from messages.capacity import CapacityPlan
 from messages.request_admission import RequestLeaseGranted
 from messages.scheduler import JobFinished
 from messages.supervision import CrashActor
@@ -177,17 +179,22 @@ def test_o7_the_charges_add_up_when_an_actor_was_lost(actor, tmp_path):
     assert "actor_restarted" in {warning.event for warning in told.warnings}
 
 
+def without_its_end(path):
+    """Return the story of a log whose last event was not written: what it has counted on its own."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(lines) if b'"scheduler_job_completed"' in line]
+    path.write_bytes(b"".join(lines[: ends[0]]))
+    story = LogStory(path)
+    story.read_on()
+    return story.story.explain()
+
+
 def test_the_log_tells_the_capacity_plan_and_its_maxima_agree_with_what_the_story_has_counted(tmp_path):
     path = tmp_path / "log.jsonl"
     job = a_busy_job()
     del job.columns["checked"]  # whose drops leave the queue untold
     _, told = run(job, path)
-    completed = path.read_bytes().splitlines(keepends=True)
-    ends = [number for number, line in enumerate(completed) if b'"scheduler_job_completed"' in line]
-    path.write_bytes(b"".join(completed[: ends[0]]))
-    story = LogStory(path)
-    story.read_on()
-    cut_off = story.story.explain()
+    cut_off = without_its_end(path)
 
     assert cut_off.run.status == "unfinished"
     assert told.capacity.configured == cut_off.capacity.configured
@@ -196,3 +203,24 @@ def test_the_log_tells_the_capacity_plan_and_its_maxima_agree_with_what_the_stor
     assert told.capacity.observed_maxima == cut_off.capacity.observed_maxima
     assert told.capacity.observed_maxima.provider_model_aggregate_in_flight == {"sim/one": 2}
     assert told.capacity.runtime_snapshot is not None
+
+
+@pytest.mark.parametrize("actor", ["task_admission", "request_admission", "worker", "telemetry", "scheduler"])
+def test_the_capacity_plan_is_completed_and_its_maxima_agree_when_an_actor_was_lost(actor, tmp_path):
+    path, out = tmp_path / "log.jsonl", tmp_path / "out"
+    job = a_busy_job()
+    del job.columns["checked"]  # whose drops leave the queue untold
+    with Harness.start(log=path) as harness:
+        harness.send("scheduler", SubmitJob(job, out=str(out)))
+        for _ in range(12):
+            harness.expect(None, RequestLeaseGranted, timeout=10)
+        harness.send(actor, CrashActor())
+        harness.expect(None, JobFinished, timeout=30)
+    story = LogStory(path)
+    story.read_on()
+    told = story.story.explain().capacity
+
+    assert told.observed_maxima == without_its_end(path).capacity.observed_maxima
+    assert told.observed_maxima.request_in_flight_by_resource == {"sim/one/chat": 2}
+    written = (out / "capacity_plan.json").read_bytes()
+    assert msgspec.json.decode(written, type=CapacityPlan) == told

@@ -6,7 +6,7 @@ import pytest
 
 from actors.telemetry.maxima import ObservedCapacity
 from messages.telemetry import Event
-from tests.actors.evidence.log_script import a_plan
+from tests.actors.evidence.log_script import a_plan, some_capacity
 
 CHAT, OTHER = "sim/m/chat", "sim/n/chat"
 
@@ -21,7 +21,7 @@ def registered(resource=CHAT, **diagnostics):
 
 @pytest.fixture
 def observed():
-    return ObservedCapacity(a_plan())
+    return ObservedCapacity(a_plan(), some_capacity())
 
 
 def test_a2_a_limit_begins_where_its_registration_says(observed):
