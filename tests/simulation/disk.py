@@ -15,3 +15,7 @@ class SimulatedDisk:
 
 def runs_on(disk):
     return FileRuns()
+
+
+def rows_on(disk, out):
+    return [], []

@@ -184,7 +184,7 @@ def draw_faults(chance, job, *, in_folder):
 
 
 def _fault(chance, kind, job):
-    step = int(2 ** (chance.random() * 11))
+    step = chance.choice((chance.randrange(60), chance.randrange(40, 400), chance.randrange(40, 1500)))
     match kind:
         case "lost":
             return LostActor(chance.choice(_LOSABLE), step)

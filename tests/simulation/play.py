@@ -12,7 +12,7 @@ from actors.system.cores import Ports
 from messages._base import ACTOR_NAMES, SCHEDULER
 from messages.scheduler import CancelJob, JobAccepted, JobFinished, JobRejected, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
-from tests.simulation.disk import SimulatedDisk, runs_on
+from tests.simulation.disk import SimulatedDisk, rows_on, runs_on
 from tests.simulation.logs import SimulatedLogs
 from tests.simulation.stage import Stage, Stuck
 from tests.simulation.virtual_time import VirtualClock
@@ -46,7 +46,8 @@ class Played:
         self.trail = 0
         self.loop_failures = []
         self.log_failed = False
-        self.struck = set()
+        self.written = []
+        self.dropped = []
 
     @property
     def result(self):
@@ -135,7 +136,7 @@ class Play:
 
     def run(self):
         """Play until the job has ended and everything has come to rest; then stop the actors."""
-        out = OUT if self.world.in_folder else None
+        out = None
         self.tell(SCHEDULER, SubmitJob(self.world.job, out=out, resume=self._resume, reply_to=CLIENT))
         try:
             self._until(self._is_over, "the job did not end")
@@ -172,7 +173,7 @@ class Play:
         due = min((time for time in times if time is not None), default=None)
         if due is None:
             return False
-        self.clock.time = max(self.clock.time, due)
+        self.clock.pass_to(due)
         return True
 
     def _take_snapshots(self):
@@ -194,8 +195,15 @@ class Play:
         for message in self.inbox:
             if isinstance(message, JobFinished):
                 played.results.append(message.result)
+                self._note_rows(message.result)
             elif isinstance(message, JobRejected):
                 played.problems += message.problems
+
+    def _note_rows(self, result):
+        if result.dataset is not None:
+            self.played.written, self.played.dropped = list(result.rows()), result.dropped
+        else:
+            self.played.written, self.played.dropped = rows_on(self.disk, OUT)
 
     def _receive(self, messages):
         self.inbox += messages

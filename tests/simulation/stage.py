@@ -140,7 +140,7 @@ class Stage:
         self._do(*found[index])
         self.steps += 1
         if self._jitter and self.chance.random() < 0.1:
-            self.clock.time += self.chance.random() * self._jitter
+            self.clock.pass_to(self.clock.time + self.chance.random() * self._jitter)
         if self.after_step is not None:
             self.after_step(*found[index])
         return True

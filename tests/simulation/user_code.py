@@ -83,7 +83,7 @@ def unstorable(**row):
 
 
 async def two(**row):
-    return {"left": _text(row), "right": _lot(row, 1000)}
+    return [_text(row), _lot(row, 1000)]
 
 
 async def asks(models, **row):

@@ -15,7 +15,12 @@ class VirtualClock:
         self.time = start
 
     def now(self):
-        return round(self.time, 6)
+        return self.time
+
+    def pass_to(self, time):
+        """Let time pass until `time`, in whole microseconds: what is due then is due for everybody."""
+        whole = round(time, 6)
+        self.time = max(self.time, whole if whole >= time else round(whole + 1e-6, 6))
 
     def to_monotonic(self, run_time):
         return run_time
@@ -141,9 +146,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if not self.has_work:
                 due = self.next_timer()
                 if due is None or due > until:
-                    self._clock.time = until
+                    self._clock.pass_to(until)
                     break
-                self._clock.time = due
+                self._clock.pass_to(due)
             self.turn()
         last.cancel()
         self.turn()

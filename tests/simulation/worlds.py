@@ -83,8 +83,10 @@ def draw(seed):
 
 
 def _job(chance):
-    models, providers = _models(chance)
-    columns = _columns(chance, tuple(models))
+    number = chance.choice((0, 1, 1, 1, 2, 2, 3))
+    columns = _columns(chance, tuple(f"m{index}" for index in range(number)))
+    asks = f"{CODE}:asks" in {getattr(column, "function", "") for column in columns.values()}
+    models, providers = _models(chance, number, calls_more_than_once=asks)
     return Job(
         name="world",
         rows=chance.choice((0, 1, 2, 3, 5, 8, 8, 13, 13, 21, 34)),
@@ -108,26 +110,30 @@ def _job(chance):
     )
 
 
-def _models(chance):
+def _models(chance, number, *, calls_more_than_once):
     models, providers = {}, {}
-    number = chance.choice((0, 1, 1, 1, 2, 2, 3))
+    tuning = _tuning(chance)  # aliases of one endpoint have to agree
     for index in range(number):
+        mean = chance.choice((1.0, 20.0, 200.0))
         providers[f"p{index}"] = SimulatedProvider(
-            latency_ms=Latency(mean=chance.choice((1.0, 20.0, 200.0)), jitter=chance.choice((0.0, 0.5, 15.0))),
+            latency_ms=Latency(mean=mean, jitter=mean * chance.choice((0.0, 0.5, 1.0))),
             script=_script(chance),
             when_full=chance.choice(("refuse", "refuse", "queue")),
         )
     for index in range(number):
         served = tuple(chance.sample(list(providers), chance.choice((1, 1, 1, min(2, number)))))
+        budget = chance.choice((None, None, None, None, 60))
+        # A task of several calls that waits for a budget less long than that takes is tried again for ever.
+        waits = None if budget or calls_more_than_once else chance.choice((None, None, None, 0.0, 0.5, 5.0))
         models[f"m{index}"] = ModelConfig(
             providers=served,
             model=chance.choice(("small", "large")),
             max_parallel_requests=chance.choice((1, 2, 4, 8)),
-            requests_per_minute=chance.choice((None, None, None, None, 60)),
-            output_tokens_per_minute=chance.choice((None, None, None, None, 20_000)),
+            requests_per_minute=budget,
+            output_tokens_per_minute=None if waits else chance.choice((None, None, None, 20_000)),
             timeout_seconds=chance.choice((1.0, 5.0, 60.0)),
-            queue_timeout_seconds=chance.choice((None, None, None, 0.0, 0.5, 5.0)),
-            limit=_tuning(chance),
+            queue_timeout_seconds=waits,
+            limit=tuning,
             parameters=chance.choice(({}, {"max_tokens": 16})),
         )
     return models, providers
@@ -180,14 +186,14 @@ def _columns(chance, models):
     fields = ["n"]
     for index in range(chance.choice((1, 2, 2, 3, 3, 4, 5))):
         needs = tuple(sorted(chance.sample(fields, min(len(fields), chance.choice((1, 1, 2))))))
-        name, column = f"c{index}", _column(chance, models, needs)
+        name, column = f"c{index}", _column(chance, models, needs, index)
         columns[name] = column
         outputs = getattr(column, "outputs", ()) or (name,)
         fields += outputs
     return columns
 
 
-def _column(chance, models, needs):
+def _column(chance, models, needs, index):
     kinds = ["category", "expression", "cell", "cell", "bad", "batch", "scratch", "two"]
     if models:
         kinds += ["chat"] * 6 + ["embedding", "asks"]
@@ -213,7 +219,7 @@ def _column(chance, models, needs):
         case "batch":
             return _python(chance.choice(BATCHES), needs, scope="batch", **settings)
         case "two":
-            return _python("two", needs, outputs=("left", "right"), **settings)
+            return _python("two", needs, outputs=(f"left{index}", f"right{index}"), **settings)
         case _:
             ordered = chance.random() < 0.3
             return PythonColumn(
