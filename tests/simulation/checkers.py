@@ -117,6 +117,8 @@ def _drops(world, played):
     allowed = frozenset().union(*(fault.may_drop for fault in world.faults))
     for function in functions_of(world.job):
         allowed |= DROPPED_BY.get(function, set())
+    if any(getattr(column, "timeout_seconds", None) for column in world.job.columns.values()):
+        allowed |= {"task_timeout"}
     if "sorts_out" in functions_of(world.job):
         allowed |= {"processor"}
     scripts = [step for provider in world.job.providers.values() for step in provider.script]

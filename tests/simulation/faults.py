@@ -128,7 +128,7 @@ class LateReturn(_Fault, frozen=True):
                     seen += 1
                     if seen == self.number:
                         play.at_time(
-                            play.clock.time + self.seconds, lambda late=message: play.deliver(receiver, late)
+                            play.clock.time + self.seconds, lambda late=message: play.deliver(sender, receiver, late)
                         )
                         continue
                 found.append(message)

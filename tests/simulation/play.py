@@ -117,9 +117,13 @@ class Play:
         """Send a message as the user."""
         self.stage.router.send(CLIENT, actor, [message])
 
-    def deliver(self, actor, message):
-        """Put a message into a mailbox, past every hook."""
-        self.stage.inboxes[actor].put([message])
+    def deliver(self, sender, actor, message):
+        """Let a message arrive that was held back, past every hook, after what its sender is sending."""
+        in_flight = self.stage.router.in_flight[sender]
+        if in_flight:
+            in_flight.append((actor, [message]))
+        else:
+            self.stage.inboxes[actor].put([message])
 
     def kill(self, *, power):
         """End the process."""

@@ -37,11 +37,8 @@ DROPPED_BY = {
     "fails": {"user_exception"},
     "fails_later": {"user_exception"},
     "exits": {"user_exception"},
-    "blocks": {"task_timeout"},
-    "never_ends": {"task_timeout"},
-    "clings": {"task_timeout"},
-    "unstorable": {"wrong_result", "not_json", "wrong_shape"},
-    "wrong_shape": {"wrong_shape", "wrong_result"},
+    "unstorable": {"wrong_type"},
+    "wrong_shape": {"wrong_shape"},
     "no_scratch": {"user_exception"},
 }
 """The reasons for which a function's rows may be dropped."""
