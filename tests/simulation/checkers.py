@@ -10,7 +10,15 @@ from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from tests.simulation.worlds import DROPPED_BY, functions_of
 
 PACED_ELSEWHERE = frozenset(
-    {"rate_limited", "queue_timeout", "circuit_open", "cooldown", "no_capacity", "budget", "queued_waiters_ahead"}
+    {
+        "rate_limited",
+        "queue_timeout",
+        "circuit_open",
+        "cooldown",
+        "no_capacity",
+        "budget",
+        "queued_waiters_ahead",
+    }
 )
 """What a provider's limit or our own queue does: never a reason to drop a row (R4)."""
 
@@ -148,7 +156,9 @@ def _left_over(played):
         if endpoint.aggregate_in_flight:
             yield f"{endpoint.aggregate_in_flight} request leases of {endpoint} are left"
     worker = played.snapshots.get(WORKER)
-    if worker is not None and (worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight):
+    if worker is not None and (
+        worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight
+    ):
         yield f"the worker still holds something: {worker}"
 
 

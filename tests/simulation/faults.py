@@ -128,7 +128,8 @@ class LateReturn(_Fault, frozen=True):
                     seen += 1
                     if seen == self.number:
                         play.at_time(
-                            play.clock.time + self.seconds, lambda late=message: play.deliver(sender, receiver, late)
+                            play.clock.time + self.seconds,
+                            lambda late=message: play.deliver(sender, receiver, late),
                         )
                         continue
                 found.append(message)
@@ -159,16 +160,7 @@ class FailingDisk(_Fault, frozen=True):
         play.disk.fail_at(self.operation, self.error, self.when, lasting=self.lasting)
 
 
-Fault = (
-    LostActor
-    | Cancel
-    | Shutdown
-    | KilledProcess
-    | RepeatedReturn
-    | LateReturn
-    | FailingLog
-    | FailingDisk
-)
+Fault = LostActor | Cancel | Shutdown | KilledProcess | RepeatedReturn | LateReturn | FailingLog | FailingDisk
 
 _LOSABLE = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER, WORKER, TELEMETRY, STORAGE, SCHEDULER)
 assert set(_LOSABLE) == set(ACTOR_NAMES)
@@ -195,7 +187,9 @@ def _fault(chance, kind, job):
         case "killed":
             return KilledProcess(step, power=chance.random() < 0.5)
         case "repeated":
-            return RepeatedReturn(chance.randrange(1, 20), of_requests=bool(job.models) and chance.random() < 0.5)
+            return RepeatedReturn(
+                chance.randrange(1, 20), of_requests=bool(job.models) and chance.random() < 0.5
+            )
         case "late":
             return LateReturn(chance.randrange(1, 20), chance.choice((0.0, 0.05, 3.0)))
         case "log":

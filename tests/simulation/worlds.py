@@ -72,7 +72,9 @@ def draw(seed):
     scheduling = Scheduling(
         seed=chance.getrandbits(32),
         spread=chance.choice((0.0, 0.0, 0.3, 1.0)),
-        slow=chance.choice((None, None, "task_admission", "request_admission", "worker", "scheduler", "storage")),
+        slow=chance.choice(
+            (None, None, "task_admission", "request_admission", "worker", "scheduler", "storage")
+        ),
         jitter=chance.choice((0.0, 0.0, 0.01, 0.3)),
         serialize=chance.random() < 0.1,
     )
@@ -169,7 +171,10 @@ def _script(chance):
         case "outage":
             return (ScriptStep(at=chance.choice((0.0, 0.05)), outage=chance.choice((0.5, 10.0))),)
         case "errors":
-            return (ScriptStep(error_rate=chance.choice((0.1, 0.6)), reset_rate=chance.choice((0.0, 0.2))), calm)
+            return (
+                ScriptStep(error_rate=chance.choice((0.1, 0.6)), reset_rate=chance.choice((0.0, 0.2))),
+                calm,
+            )
         case "hangs":
             return (ScriptStep(hang_rate=chance.choice((0.1, 0.5))), calm)
         case "slow":
@@ -212,7 +217,9 @@ def _column(chance, models, needs, index):
         case "cell":
             return _python(chance.choice(CELLS), needs, **settings)
         case "bad":
-            return _python(chance.choice(BAD_CELLS), needs, timeout_seconds=chance.choice((0.03, 2.0)), **settings)
+            return _python(
+                chance.choice(BAD_CELLS), needs, timeout_seconds=chance.choice((0.03, 2.0)), **settings
+            )
         case "batch":
             return _python(chance.choice(BATCHES), needs, scope="batch", **settings)
         case "two":
