@@ -48,8 +48,8 @@ class LostActor(_Fault, frozen=True):
 
     @property
     def may_end(self):
-        # Before its work has begun a job is refused or ended by the loss; a lost scheduler ends it in any case.
-        return frozenset({"failed", "rejected"})
+        # Before its work has begun a job is refused; a lost scheduler ends it in any case.
+        return frozenset({"rejected", "failed"} if self.actor == SCHEDULER else {"rejected"})
 
 
 class Cancel(_Fault, frozen=True):

@@ -7,6 +7,7 @@ import logging
 import random
 from heapq import heappop, heappush
 
+from actors.storage.ports import no_log_is_read
 from actors.storage.source import FileSources
 from actors.system.cores import Ports
 from messages._base import ACTOR_NAMES, SCHEDULER
@@ -94,7 +95,7 @@ class Play:
             now=self.clock.now,
             open_log=self.logs.open,
             open_system_log=lambda: self.logs.open("system"),
-            runs=runs_on(self.disk),
+            runs=runs_on(self.disk, no_log_is_read),
             sources=FileSources(),
             run_ids=(f"run-{process}-{number}" for number in itertools.count(1)),
         )
@@ -140,7 +141,7 @@ class Play:
 
     def run(self):
         """Play until the job has ended and everything has come to rest; then stop the actors."""
-        out = None
+        out = OUT if self.world.in_folder else None
         self.tell(SCHEDULER, SubmitJob(self.world.job, out=out, resume=self._resume, reply_to=CLIENT))
         try:
             self._until(self._is_over, "the job did not end")
@@ -189,6 +190,7 @@ class Play:
                 self.played.snapshots[message.actor] = message.state
 
     def _note(self):
+        self.stage.loop.close()
         played, stage = self.played, self.stage
         played.logs.append(bytes(self.logs.contents["system"]))
         played.log_failed = bool(self.logs.failed)

@@ -58,9 +58,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self._closed
 
     def call_soon(self, callback, *args, context=None):
-        self._check_open()
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        if not self._closed:  # of a process that is gone nothing runs any more
+            self._ready.append(handle)
         return handle
 
     call_soon_threadsafe = call_soon
@@ -69,7 +69,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(self, when, callback, *args, context=None):
-        self._check_open()
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._numbers += 1
         heappush(self._timers, (when, self._numbers, timer))
@@ -82,7 +81,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro, *, name=None, context=None):
-        self._check_open()
         self._tasks += 1
         return asyncio.Task(coro, loop=self, name=name or f"task-{self._tasks:06d}", context=context)
 
@@ -99,10 +97,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
-
-    def _check_open(self):
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
 
     # -- what its owner calls ------------------------------------------------------------------------
 
