@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.simulation.seeds import judge, shrunk, world_of
+from tests.simulation.seeds import judge, played, shrunk, world_of
 from tests.simulation.worlds import draw
 
 _CHUNK = 50
@@ -54,8 +53,8 @@ def _many(first, seeds, processes):
     began = time.monotonic()
     faults, trails, steps, decisions, failed, done = Counter(), set(), 0, 0, [], 0
     chunks = [range(at, min(at + _CHUNK, first + seeds)) for at in range(first, first + seeds, _CHUNK)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for verdicts in pool.imap_unordered(_played, chunks):
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for verdicts in pool.imap_unordered(played, chunks):
             for seed, verdict in verdicts:
                 done += 1
                 faults += verdict.faults
@@ -76,12 +75,6 @@ def _many(first, seeds, processes):
         print(f"seed {seed} shrinks to {msgspec.json.encode(small).decode()}")
         print(f"  # {judge(small, compare=True).problems[:1]}")
     return 1 if failed else 0
-
-
-def _played(seeds):
-    found = [(seed, judge(draw(seed))) for seed in seeds]
-    gc.collect()
-    return found
 
 
 if __name__ == "__main__":

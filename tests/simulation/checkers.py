@@ -80,9 +80,13 @@ def _ends(world, played):
         return
     functions = functions_of(world.job)
     excused |= GOOD_ENDS
-    if functions & {*DROPPED_BY} and world.job.failure.early_shutdown_rate is not None:
+    bad = functions & {*DROPPED_BY} or any(
+        getattr(column, "timeout_seconds", None) for column in world.job.columns.values()
+    )
+    if bad and world.job.failure.early_shutdown_rate is not None:
         excused |= {"early_shutdown"}
-    if "breaks" in functions or "unstorable" in functions:
+    lost_worker = any(getattr(fault, "actor", None) == WORKER for fault in world.faults)
+    if "breaks" in functions or "unstorable" in functions or (lost_worker and world.job.processors):
         excused |= {"failed"}
     if world.job.on_provider_exhausted == "stop" and world.job.models:
         excused |= {"failed", "early_shutdown"}

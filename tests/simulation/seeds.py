@@ -14,6 +14,8 @@ from tests.simulation.checkers import differences, problems_of
 from tests.simulation.play import play
 from tests.simulation.worlds import World, draw
 
+_replace = msgspec.structs.replace
+
 _COMPARED = 3
 """Every so manieth world is played a second time without its faults, to be compared (R12)."""
 
@@ -46,14 +48,21 @@ def judge(world, *, compare=None):
 
 def _judged(world, *, compare):
     try:
-        played = play(world)
-        problems = problems_of(world, played)
+        came = play(world)
+        problems = problems_of(world, came)
         if compare:
-            problems += differences(world, played, play(without_trouble(world)))
+            problems += differences(world, came, play(without_trouble(world)))
     except Exception as error:  # noqa: BLE001 - whatever breaks, it is a finding
         return Verdict([f"{type(error).__name__}: {error}"])
     struck = Counter(type(fault).__name__ for fault in world.faults)
-    return Verdict(problems, played.steps, played.decisions, played.trail, struck)
+    return Verdict(problems, came.steps, came.decisions, came.trail, struck)
+
+
+def played(seeds):
+    """Return a verdict for each seed."""
+    found = [(seed, judge(draw(seed))) for seed in seeds]
+    gc.collect()
+    return found
 
 
 def without_trouble(world):
@@ -95,36 +104,41 @@ def shrunk(world, *, tries=300):
 
 def _smaller(world):
     """Yield worlds that lack something of this one."""
-    replace = msgspec.structs.replace
     for index in range(len(world.faults)):
-        yield replace(world, faults=(*world.faults[:index], *world.faults[index + 1 :]))
-    job = world.job
+        yield _replace(world, faults=(*world.faults[:index], *world.faults[index + 1 :]))
+    for job in _smaller_jobs(world.job):
+        yield _replace(world, job=job)
+    for changes in ({"serialize": False}, {"jitter": 0.0}, {"slow": None}, {"spread": 0.0}):
+        quieter = _replace(world.scheduling, **changes)
+        if quieter != world.scheduling:
+            yield _replace(world, scheduling=quieter)
+    if world.in_folder and not any(hasattr(fault, "power") for fault in world.faults):
+        yield _replace(world, in_folder=False)
+
+
+def _smaller_jobs(job):
     for rows in (0, 1, 2, job.rows // 2, job.rows - 1):
         if rows < job.rows:
-            yield replace(world, job=replace(job, rows=rows))
+            yield _replace(job, rows=rows)
     needed = {need for column in job.columns.values() for need in _needs(column)}
     for name, column in job.columns.items():
         if name != "n" and not needed & {name, *getattr(column, "outputs", ())}:
-            yield replace(world, job=replace(job, columns={k: v for k, v in job.columns.items() if k != name}))
+            yield _replace(job, columns=_without(job.columns, name))
     if job.processors:
-        yield replace(world, job=replace(job, processors={}))
+        yield _replace(job, processors={})
     used = {getattr(column, "model", None) for column in job.columns.values()}
     for name in job.models:
         if name not in used and not any(_takes_models(column) for column in job.columns.values()):
-            yield replace(world, job=replace(job, models={k: v for k, v in job.models.items() if k != name}))
+            yield _replace(job, models=_without(job.models, name))
     for name, provider in job.providers.items():
         if provider.script:
-            yield replace(world, job=replace(job, providers={**job.providers, name: _calm(provider)}))
+            yield _replace(job, providers={**job.providers, name: _calm(provider)})
         if not any(name in model.providers for model in job.models.values()):
-            rest = {k: v for k, v in job.providers.items() if k != name}
-            yield replace(world, job=replace(job, providers=rest))
-    scheduling = world.scheduling
-    for changes in ({"serialize": False}, {"jitter": 0.0}, {"slow": None}, {"spread": 0.0}):
-        quieter = replace(scheduling, **changes)
-        if quieter != scheduling:
-            yield replace(world, scheduling=quieter)
-    if world.in_folder and not any(hasattr(fault, "power") for fault in world.faults):
-        yield replace(world, in_folder=False)
+            yield _replace(job, providers=_without(job.providers, name))
+
+
+def _without(table, name):
+    return {other: value for other, value in table.items() if other != name}
 
 
 def _needs(column):

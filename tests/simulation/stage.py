@@ -21,7 +21,7 @@ from tests.simulation.pool import SimulatedPool
 from tests.simulation.virtual_time import VirtualLoop
 
 
-class Stuck(AssertionError):
+class StuckError(AssertionError):
     """Nothing can happen any more, and what was waited for has not."""
 
 
@@ -108,16 +108,18 @@ class Stage:
                 continue
             if inbox.is_due():
                 found.append((name, "deadline"))
-            if name == WORKER:
-                if self.loop.has_work:
-                    found.append((name, "turn"))
-                    if inbox.turn_due:
-                        continue  # a turn comes first, as on the worker's thread
-                if inbox.attention:
-                    found.append((name, "attend"))
-                    continue
-            if not inbox.empty():
+            if name == WORKER and self.loop.has_work:
+                found.append((name, "turn"))
+                if inbox.turn_due:
+                    continue  # a turn comes first, as on the worker's thread
+            if name == WORKER and inbox.attention:
+                found.append((name, "attend"))
+            elif not inbox.empty():
                 found.append((name, "take"))
+        return found + self._choices_of_pools()
+
+    def _choices_of_pools(self):
+        found = []
         for pool in self.pools:
             if pool.can_begin:
                 found.append((pool, "begin"))

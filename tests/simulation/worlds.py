@@ -86,6 +86,7 @@ def _job(chance):
     columns = _columns(chance, tuple(f"m{index}" for index in range(number)))
     asks = f"{CODE}:asks" in {getattr(column, "function", "") for column in columns.values()}
     models, providers = _models(chance, number, calls_more_than_once=asks)
+    impatient = any(model.queue_timeout_seconds == 0.0 for model in models.values())
     return Job(
         name="world",
         rows=chance.choice((0, 1, 2, 3, 5, 8, 8, 13, 13, 21, 34)),
@@ -101,7 +102,7 @@ def _job(chance):
         failure=FailurePolicy(
             max_retries=chance.choice((0, 1, 3, 3)),
             request_retries=chance.choice((0, 1, 2)),
-            backoff_seconds=chance.choice((0.01, 0.5)),
+            backoff_seconds=0.5 if impatient else chance.choice((0.01, 0.5)),
             early_shutdown_rate=chance.choice((None, None, 0.5)),
             early_shutdown_window=chance.choice((5, 50)),
         ),
@@ -111,7 +112,7 @@ def _job(chance):
 
 def _models(chance, number, *, calls_more_than_once):
     models, providers = {}, {}
-    tuning = _tuning(chance)  # aliases of one endpoint have to agree
+    tuning = _tuning(chance, adapts=calls_more_than_once)  # aliases of one endpoint have to agree
     for index in range(number):
         mean = chance.choice((1.0, 20.0, 200.0))
         providers[f"p{index}"] = SimulatedProvider(
@@ -138,8 +139,9 @@ def _models(chance, number, *, calls_more_than_once):
     return models, providers
 
 
-def _tuning(chance):
-    algorithm = chance.choice(("aimd", "aimd", "aimd", "fixed", "gradient"))
+def _tuning(chance, *, adapts):
+    # Under a limit that stays too high a task of several calls may never get all of them answered.
+    algorithm = chance.choice(("aimd", "aimd", "aimd", "aimd" if adapts else "fixed", "gradient"))
     return RequestAdmissionTuning(
         algorithm=algorithm,
         startup_ramp_seconds=chance.choice((0.0, 0.0, 0.5)) if algorithm == "aimd" else 0.0,
@@ -212,6 +214,12 @@ def _column(chance, models, needs, index):
             return ChatColumn(model=chance.choice(models), prompt=f"Tell of {template}", **settings)
         case "embedding":
             return EmbeddingColumn(model=chance.choice(models), input=template, **settings)
+        case _:
+            return _function(chance, kind, needs, index, settings)
+
+
+def _function(chance, kind, needs, index, settings):
+    match kind:
         case "asks":
             return _python("asks", needs, **settings)
         case "cell":
