@@ -85,6 +85,7 @@ class Play:
         self.stage.router.register(CLIENT, self._receive)
         for fault in faults:
             fault.arm(self)
+        self.stage.after_step = self._check
         if self._hooks:
             self.stage.router.on_send = self._sent
         self._tell_done = None
@@ -98,6 +99,13 @@ class Play:
             sources=FileSources(),
             run_ids=(f"run-{process}-{number}" for number in itertools.count(1)),
         )
+
+    def _check(self, who, what):
+        """Assert what must hold of a core after every message."""
+        if what in ("take", "deadline", "attend"):
+            check = getattr(self.stage.bodies[who].core, "check", None)
+            if check is not None:
+                check()
 
     # -- what faults use -----------------------------------------------------------------------------
 

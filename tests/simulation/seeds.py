@@ -124,6 +124,10 @@ def _smaller_jobs(job):
     for name, column in job.columns.items():
         if name != "n" and not needed & {name, *getattr(column, "outputs", ())}:
             yield _replace(job, columns=_without(job.columns, name))
+    yield from _smaller_surroundings(job)
+
+
+def _smaller_surroundings(job):
     if job.processors:
         yield _replace(job, processors={})
     used = {getattr(column, "model", None) for column in job.columns.values()}
