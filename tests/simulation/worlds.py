@@ -118,7 +118,7 @@ def _models(chance, number, *, calls_more_than_once):
         providers[f"p{index}"] = SimulatedProvider(
             latency_ms=Latency(mean=mean, jitter=mean * chance.choice((0.0, 0.5, 1.0))),
             script=_script(chance),
-            when_full=chance.choice(("refuse", "refuse", "queue")),
+            when_full="queue" if calls_more_than_once else chance.choice(("refuse", "refuse", "queue")),
         )
     for index in range(number):
         served = tuple(chance.sample(list(providers), chance.choice((1, 1, 1, min(2, number)))))
