@@ -34,6 +34,8 @@ class GeneratorPlan(Value, frozen=True):
     `needs` are columns (source fields too) whose values a task is given; `upstream` the names of the
     generators that fill them. A processor fills nothing: its `outputs` are empty.
 
+    One that `takes_models` is given the job's models, and may call any of them, any number of times.
+
     A skipped cell gets `skip_default`. Cells that need it are skipped too where it `skip_propagates` and
     they are to `skip_with_upstream`.
     """
@@ -48,6 +50,7 @@ class GeneratorPlan(Value, frozen=True):
     skip_default: Any = None
     skip_propagates: bool = True
     skip_with_upstream: bool = True
+    takes_models: bool = False
 
 
 class JobPlan(Value, frozen=True):

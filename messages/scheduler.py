@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from messages._base import ActorName, Message, Query, Value
+from messages.capacity import ConfiguredCapacity
 from messages.job import Job, Problem
+from messages.plan import JobPlan
 from messages.task_admission import TaskAdmissionBlockSummary
 
 # -- values --------------------------------------------------------------------------------------
@@ -140,13 +142,15 @@ class JobRejected(Message, frozen=True):
 
 
 class JobChecked(Message, frozen=True):
-    """What a check found. No problems: the job can be run as it stands."""
+    """What a check found. No problems: the job can be run as it stands, under `plan`."""
 
     problems: tuple[Problem, ...]
     rows: int = 0
     row_groups: int = 0
     generators: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    plan: JobPlan | None = None
+    configured: ConfiguredCapacity | None = None
 
 
 class JobFinished(Message, frozen=True):

@@ -259,9 +259,16 @@ class CapacityPlanReported(Message, frozen=True):
 
 
 class Subscribe(Query, frozen=True):
-    """Send `EventsPublished` to `reply_to` for events of these kinds (none given: all) from now on."""
+    """Send `EventsPublished` to `reply_to` from now on, for events that every filter lets through.
+
+    A filter that is empty lets everything through. `columns` are those of the tasks that events are about;
+    `resources` are request resources, `provider/model/domain`.
+    """
 
     kinds: tuple[EventKind, ...] = ()
+    streams: tuple[StreamName, ...] = ()
+    columns: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
 
 
 class Unsubscribe(Query, frozen=True):
@@ -269,7 +276,7 @@ class Unsubscribe(Query, frozen=True):
 
 
 class EventsPublished(Message, frozen=True, gc=False):
-    """New events, in stream order, of the subscribed kinds."""
+    """New events that were subscribed to, in stream order."""
 
     events: list[SequencedEvent]
 
@@ -283,6 +290,10 @@ class TelemetrySnapshot(Message, frozen=True):
     bytes_written: int
     sink_failures: dict[str, str]
     dropped_events: int = 0
+    events: dict[str, int] = {}
+    """How many events of each kind there were since the system started."""
+    task_outcomes: dict[str, int] = {}
+    """How many task leases came back with each outcome since the system started."""
 
 
 Command: TypeAlias = (

@@ -19,10 +19,13 @@ from actors.cli.check import check_job
 from actors.cli.inspect import InspectOptions, inspect_run
 from actors.cli.logs import show_logs
 from actors.cli.output import flush, say
+from actors.cli.plan import plan_job
 from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
+from actors.cli.report import report_run
 from actors.cli.run import options_of, run_job
 from actors.cli.schema import schema_document
+from actors.cli.trace import trace_run
 from actors.evidence.human import LogFilter
 
 app = typer.Typer(
@@ -128,6 +131,21 @@ def check(
 
 
 @app.command()
+def plan(
+    job: JobArgument,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="So many rows instead.")] = None,
+    latency: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=SECONDS", help="What a call of a model takes at the least; repeatable."),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a job will ask of its models, what will bound it and how long it takes at the least."""
+    raise typer.Exit(plan_job(job, rows=rows, latency=latency or [], as_json=as_json))
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
     *,
@@ -148,12 +166,40 @@ def inspect(
         str | None, typer.Option(metavar="NAME", help="One model: its limit, its pauses, its longest tasks.")
     ] = None,
     *,
+    capacity: Annotated[
+        bool,
+        typer.Option("--capacity", help="Every capacity: its value, its source, the most that was used."),
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the run is being written.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what limited a run and what to change, from its actor log, also while it is being written."""
-    options = InspectOptions(task, row, model, as_json=as_json, follow=follow)
+    options = InspectOptions(task, row, model, capacity=capacity, as_json=as_json, follow=follow)
     raise typer.Exit(inspect_run(path, options))
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The page.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run as one page of HTML: what limited it, with plots, tables and the proof of its leases."""
+    raise typer.Exit(report_run(path, out, as_json=as_json))
+
+
+@app.command()
+def trace(
+    path: Annotated[Path, typer.Argument(metavar="DIR_OR_LOG", help="A run's folder, or an actor log.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="The trace; compressed where it ends in .gz.")
+    ],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a log as a trace for Perfetto: tasks and calls as slices, limits and queues as counters."""
+    raise typer.Exit(trace_run(path, out, as_json=as_json))
 
 
 @app.command()

@@ -23,23 +23,32 @@ def check_job(path: Path, *, probe: bool, as_json: bool) -> int:
 
     With `probe` its providers are asked after their health, once nothing is wrong with the file.
     """
-    prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    job: Job | None = None
-    with heard_warnings(), prints:
-        try:
-            job = load_job(path)
-        except JobError as error:
-            checked = JobChecked(all_problems(error))
-        else:
-            checked = _ask(job, probe=probe)
+    job, checked = checked_job(path, probe=probe, as_json=as_json)
     complain_of(checked.problems, about=str(path))
     if as_json:
-        say(msgspec.json.encode(codec.to_builtins(checked)).decode())
+        answer = msgspec.structs.replace(checked, plan=None, configured=None)
+        say(msgspec.json.encode(codec.to_builtins(answer)).decode())
     elif job is not None and not checked.problems:
         for line in told(path, job, checked, probed=probe):
             say(line)
     flush()
     return EXIT_USAGE if checked.problems else EXIT_OK
+
+
+def checked_job(
+    path: Path, *, rows: int | None = None, probe: bool = False, as_json: bool = False
+) -> tuple[Job | None, JobChecked]:
+    """Return the job of a file, as far as it is one, and what a check of it found.
+
+    With `as_json` what its modules print goes to standard error.
+    """
+    prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with heard_warnings(), prints:
+        try:
+            job = load_job(path, rows=rows)
+        except JobError as error:
+            return None, JobChecked(all_problems(error))
+        return job, _ask(job, probe=probe)
 
 
 def all_problems(error: JobError, *, out: Path | None = None) -> tuple[Problem, ...]:

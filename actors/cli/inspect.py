@@ -14,8 +14,9 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from actors.cli.capacity_lines import capacity_lines
 from actors.cli.inspection_details import model_lines, timeline_lines
-from actors.cli.inspection_screen import Line, screen, took
+from actors.cli.inspection_screen import Line, screen
 from actors.cli.output import EXIT_OK, fail, flush, say
 from actors.evidence.reader import LOG_FILE
 from actors.inspection.explained import RunExplained
@@ -29,6 +30,7 @@ from actors.inspection.timelines import (
     of_row,
 )
 from actors.inspection.verdict import findings
+from actors.inspection.words import took
 from actors.storage.layout import ACTOR_LOG
 from actors.telemetry.log_codec import LogFormatError
 from messages.hints import possible
@@ -45,6 +47,7 @@ class InspectOptions(NamedTuple):
     task: int | None = None
     row: int | None = None
     model: str | None = None
+    capacity: bool = False
     as_json: bool = False
     follow: bool = False
 
@@ -69,12 +72,14 @@ def inspect_run(path: Path, options: InspectOptions) -> int:
     Raises:
         typer.Exit: there is no log at `path`, or nothing in it of what is asked for.
     """
-    if sum(each is not None for each in (options.task, options.row, options.model)) > 1:
-        fail("--task, --row and --model are three questions: ask one at a time")
+    questions = [options.task, options.row, options.model, options.capacity or None]
+    asked = sum(each is not None for each in questions)
+    if asked > 1:
+        fail("--task, --row, --model and --capacity are different questions: ask one at a time")
     try:
-        if options.task is not None or options.row is not None or options.model is not None:
+        if asked:
             if options.follow:
-                fail("--follow repeats the whole screen: leave out --task, --row and --model")
+                fail("--follow repeats the whole screen: leave out --task, --row, --model and --capacity")
             _show_details(path, options)
         else:
             _show_run(path, options)
@@ -124,6 +129,9 @@ def _show_details(path: Path, options: InspectOptions) -> None:
     if options.model is not None:
         _show_model(path, options.model, as_json=options.as_json)
         return
+    if options.capacity:
+        _show_capacity(path, as_json=options.as_json)
+        return
     if options.task is not None:
         picked = Picked(of_execution(options.task))
         missing = f"--task: there is no task execution {options.task}"
@@ -139,6 +147,16 @@ def _show_details(path: Path, options: InspectOptions) -> None:
         say(msgspec.json.encode(Timelines(picked.count, found)).decode())
     else:
         _write(timeline_lines(found, picked.count))
+
+
+def _show_capacity(path: Path, *, as_json: bool) -> None:
+    plan = _read(path, None).capacity
+    if plan is None:
+        fail(f"--capacity: the log of {path} tells of no capacity plan")
+    if as_json:
+        say(msgspec.json.encode(plan).decode())
+    else:
+        _write(capacity_lines(plan))
 
 
 def _show_model(path: Path, asked: str, *, as_json: bool) -> None:

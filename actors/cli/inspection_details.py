@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.cli.inspection_screen import Line, one_line_kept, spark, took
+from actors.cli.inspection_screen import Line, one_line_kept, spark
 from actors.inspection.explained import ModelExplained, RunExplained
 from actors.inspection.timelines import TimelineExplained
+from actors.inspection.words import took
 
 
 def timeline_lines(found: tuple[TimelineExplained, ...], total: int) -> Iterator[Line]:

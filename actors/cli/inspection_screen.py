@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from actors.cli.output import one_line
-from actors.cli.pace import told_duration
+from actors.inspection.capacity_table import observed_rows
 from actors.inspection.explained import Curve, ExecutionExplained, ModelExplained, RunExplained
 from actors.inspection.verdict import Finding
+from actors.inspection.words import percent, took
 
 Style = Literal["", "heading", "remedy", "faint", "bad"]
 
@@ -46,6 +47,7 @@ def screen(run: RunExplained, found: Sequence[Finding], *, log: str, last_writte
         *_failures(run),
         *_executions(run),
         *_warnings(run),
+        *_capacity(run),
         *_proof(run, log),
     ]
 
@@ -68,20 +70,6 @@ def spark(curve: Curve, *, until: float, most: float, lowest: bool = False) -> s
         shown = low if lowest else high
         bars.append(_BARS[min(len(_BARS) - 1, round(shown / most * (len(_BARS) - 1)))])
     return "".join(bars)
-
-
-def took(seconds: float) -> str:
-    """Return a duration in words; a dash for none."""
-    if not seconds:
-        return "-"
-    if seconds >= 60:
-        return told_duration(seconds)
-    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent."""
-    return "<1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Line]:
@@ -249,6 +237,14 @@ def _warnings(run: RunExplained) -> Iterator[Line]:
     for each in run.warnings[:_WARNINGS]:
         text = f"  {each.level}: {each.actor}: {each.event}, {each.count} times: {each.text}"
         yield Line("bad" if each.level == "error" else "", one_line_kept(text))
+
+
+def _capacity(run: RunExplained) -> Iterator[Line]:
+    full = [] if run.capacity is None else [row for row in observed_rows(run.capacity) if row.at_bound]
+    if full:
+        told = ", ".join(" ".join(filter(None, (row.what, row.name, f"{row.most:g}"))) for row in full)
+        yield Line("", "")
+        yield Line("", one_line_kept(f"Capacities that were used in full (all: --capacity): {told}"))
 
 
 def _proof(run: RunExplained, log: str) -> Iterator[Line]:

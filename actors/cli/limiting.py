@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from actors.cli.pace import told_duration
 from actors.cli.view import ModelView, RunView
+from actors.inspection.words import told_duration
 from messages.task_admission import TaskAdmissionView
 from messages.tasks import REQUEST_RESOURCE_PREFIX
 

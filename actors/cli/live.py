@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.cli.limiting import limiting
-from actors.cli.pace import Pace, share_done, told_duration
+from actors.cli.pace import Pace, share_done
 from actors.cli.progress import told_left
 from actors.cli.view import ModelView, RunView
+from actors.inspection.words import told_duration
 from messages.scheduler import GeneratorProgress
 
 SHOWN_EVERY = 0.2

@@ -59,13 +59,3 @@ def _share(progress: GeneratorProgress, job: SchedulerSnapshot) -> float:
     per_row = progress.total == job.rows_requested
     ended = progress.done + (max(progress.failed, job.rows_dropped) if per_row else progress.failed)
     return min(1.0, ended / progress.total)
-
-
-def told_duration(seconds: float) -> str:
-    """Return a duration as people say it: `4 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -7,8 +7,9 @@ from typing import Protocol, Self
 
 from actors.cli.limiting import limiting
 from actors.cli.output import complain
-from actors.cli.pace import Pace, told_duration
+from actors.cli.pace import Pace
 from actors.cli.view import RunView
+from actors.inspection.words import told_duration
 
 LINE_SECONDS = 3.0
 

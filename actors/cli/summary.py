@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from actors.cli.output import one_line
-from actors.cli.pace import told_duration
+from actors.inspection.words import told_duration
 from actors.storage.layout import ACTOR_LOG, DROPPED
 from messages.scheduler import JobResult, ModelUsage
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from actors.evidence.log_file import LogFile
 from actors.storage.layout import ACTOR_LOG, newest_log
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, LogRecord, decode_line
 from messages.telemetry import SequencedEvent
@@ -51,17 +52,23 @@ def read_log(path: str | Path) -> Iterator[LogLine]:
     Raises:
         LogFormatError: there is no such log, or it cannot be read.
     """
-    found = log_path(path)
+    found = LogFile(log_path(path))
+    number = 0
     try:
-        with found.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    record: LogRecord | BadLine = decode_line(line)
-                except LogFormatError as error:
-                    record = BadLine(str(error), torn=not line.endswith(b"\n"))
-                yield LogLine(number, record)
+        for line in found.lines():
+            number += 1
+            yield LogLine(number, _record(line, torn=False))
     except OSError as error:
-        raise LogFormatError(f"{found} cannot be read: {error.strerror}") from error
+        raise LogFormatError(f"{found.path} cannot be read: {error.strerror}") from error
+    if found.rest:
+        yield LogLine(number + 1, _record(found.rest, torn=True))
+
+
+def _record(line: bytes, *, torn: bool) -> LogRecord | BadLine:
+    try:
+        return decode_line(line)
+    except LogFormatError as error:
+        return BadLine(str(error), torn=torn)
 
 
 def read_events(path: str | Path) -> Iterator[SequencedEvent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from actors.evidence.log_file import LogFile
 from actors.telemetry.log_codec import EventRecord, LogFormatError, decode_line
 from messages.storage import UnsettledAttempt
 
@@ -28,7 +29,7 @@ def unsettled_attempts(log: Path) -> tuple[UnsettledAttempt, ...]:
             for record in (_events(log, b'"dependency_ready"') if executions else ())
             if record.execution in executions
         }
-    except OSError:
+    except (OSError, LogFormatError):
         return ()
     return tuple(
         UnsettledAttempt(
@@ -45,13 +46,12 @@ def unsettled_attempts(log: Path) -> tuple[UnsettledAttempt, ...]:
 
 def _events(log: Path, mark: bytes) -> Iterator[EventRecord]:
     """Yield the events on lines that hold `mark`: most lines of a long log need not be decoded."""
-    with log.open("rb") as lines:
-        for line in lines:
-            if mark not in line:
-                continue
-            try:
-                record = decode_line(line)
-            except LogFormatError:
-                continue
-            if isinstance(record, EventRecord):
-                yield record
+    for line in LogFile(log).lines():
+        if mark not in line:
+            continue
+        try:
+            record = decode_line(line)
+        except LogFormatError:
+            continue
+        if isinstance(record, EventRecord):
+            yield record

@@ -127,6 +127,7 @@ class ResourceExplained(Value, frozen=True, kw_only=True):
     limit: int
     most_at_once: int
     short_seconds: float
+    held_curve: Curve
 
 
 class QueueExplained(Value, frozen=True, kw_only=True):
@@ -145,6 +146,7 @@ class QueueExplained(Value, frozen=True, kw_only=True):
     ready_idle_seconds: float
     retry_only_seconds: float
     storage_only_seconds: float
+    queued_curve: Curve
 
 
 class RowGroupsExplained(Value, frozen=True, kw_only=True):
@@ -242,4 +244,4 @@ class RunExplained(Value, frozen=True, kw_only=True):
     events: int
     unreadable_lines: int
     capacity: CapacityPlan | None = None
-    """What the run works under, each value with its source, and what was seen; None where the log has none."""
+    """What it works under, each value with its source, and what was seen; None where the log lacks it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from actors.inspection.charges import micros
 from actors.inspection.explained import LimitChange, ModelExplained
@@ -30,7 +30,7 @@ class _Model:
         self.waiting: dict[int, int] = {}
         self.leases: set[int] = set()
         self.sent: dict[int, int] = {}
-        self.provider = self.most_in_flight = self.most_waiting = 0
+        self.provider = self.most_in_flight = self.most_waiting = self.most_limit = 0
         self.waited = dict.fromkeys(("limit", *WAIT_CAUSES), 0)
         self.full, self.cut, self.wanted, self.free = Stretch(), Stretch(), Stretch(), Stretch()
         self.rate_limited = Moments()
@@ -51,6 +51,9 @@ class Models:
         self._waiting_at: dict[int, _Model] = {}
         self._just_asked: tuple[_Model, int, int] | None = None
         self.leases_granted = self.leases_returned = 0
+        self._in_flight: Counter[str] = Counter()
+        self.most_by_endpoint: dict[str, int] = {}
+        """The most calls in flight at once to each endpoint, over all of its domains."""
         self._handlers: dict[str, Callable[[_Model, Event, int], None]] = {
             "request_resource_registered": self._registered,
             "request_effective_cap_changed": self._cap_changed,
@@ -95,6 +98,11 @@ class Models:
                 model.effective_max = descriptor.static_cap
                 model.limit.value = descriptor.static_cap
 
+    def most(self, of: Literal["most_waiting", "most_in_flight", "most_limit"]) -> dict[str, int]:
+        """Return the most that was seen of something, by resource, where there was any."""
+        found = {name: int(getattr(model, of)) for name, model in self._models.items()}
+        return {name: most for name, most in found.items() if most}
+
     def explained(self, at: int, origin: int) -> dict[str, ModelExplained]:
         """Return every model as it is now."""
         return {name: _explained(model, at, origin) for name, model in self._models.items()}
@@ -122,12 +130,12 @@ class Models:
         said = event.diagnostics or {}
         model.algorithm = said.get("algorithm", "")
         model.effective_max = _number(said, "effective_max", model.effective_max)
-        model.limit.set(_number(said, "initial_limit", model.effective_max), at)
+        _set_limit(model, _number(said, "initial_limit", model.effective_max), at)
 
     def _cap_changed(self, model: _Model, event: Event, at: int) -> None:
         said = event.diagnostics or {}
         model.effective_max = _number(said, "effective_max", model.effective_max)
-        model.limit.set(_number(said, "limit", int(model.limit.value)), at)
+        _set_limit(model, _number(said, "limit", int(model.limit.value)), at)
         self._judge(model, at)
 
     def _wait_started(self, model: _Model, event: Event, at: int) -> None:
@@ -166,12 +174,13 @@ class Models:
         self._wait_over(model, event, at)
 
     def _granted(self, model: _Model, event: Event, at: int) -> None:
+        before = len(model.leases)
         if event.reason_or_outcome != RECOVERED:
             self.leases_granted += 1
         else:  # the attempt's one lease, under another number
             model.leases.discard(int((event.diagnostics or {})["replaces"]))
         model.leases.add(event.request_lease_id)
-        self._in_flight_changed(model, at)
+        self._in_flight_changed(model, before, at)
 
     def _started(self, model: _Model, event: Event, at: int) -> None:
         model.sent[event.request_lease_id] = at
@@ -184,10 +193,11 @@ class Models:
         model.provider += max(0, at - model.sent.pop(event.request_lease_id, at))
 
     def _released(self, model: _Model, event: Event, at: int) -> None:
+        before = len(model.leases)
         self.leases_returned += 1
         model.leases.discard(event.request_lease_id)
         model.sent.pop(event.request_lease_id, None)
-        self._in_flight_changed(model, at)
+        self._in_flight_changed(model, before, at)
 
     def _rate_limited(self, model: _Model, event: Event, at: int) -> None:
         model.rate_limited.add(at)
@@ -208,7 +218,7 @@ class Models:
         before = _number(said, "before", int(model.limit.value))
         model.effective_max = _number(said, "effective_max", model.effective_max)
         model.changes.append((at, before, after, event.reason_or_outcome))
-        model.limit.set(after, at)
+        _set_limit(model, after, at)
         self._told(model, event, at)
         self._judge(model, at)
 
@@ -230,9 +240,13 @@ class Models:
         model.waiters.set(waiting, at)
         self._judge(model, at)
 
-    def _in_flight_changed(self, model: _Model, at: int) -> None:
+    def _in_flight_changed(self, model: _Model, before: int, at: int) -> None:
         in_flight = len(model.leases)
         model.most_in_flight = max(model.most_in_flight, in_flight)
+        endpoint = model.descriptor.endpoint
+        self._in_flight[endpoint] += in_flight - before
+        if self._in_flight[endpoint] > self.most_by_endpoint.get(endpoint, 0):
+            self.most_by_endpoint[endpoint] = self._in_flight[endpoint]
         model.in_flight.set(in_flight, at)
         self._judge(model, at)
 
@@ -251,6 +265,11 @@ class Models:
         endpoint = model.descriptor.endpoint
         held = sum(len(each.leases) for each in self._models.values() if each.descriptor.endpoint == endpoint)
         return held >= model.descriptor.static_cap
+
+
+def _set_limit(model: _Model, limit: int, at: int) -> None:
+    model.limit.set(limit, at)
+    model.most_limit = max(model.most_limit, limit)
 
 
 def _number(said: dict[str, Any], name: str, otherwise: int) -> int:

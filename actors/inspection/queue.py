@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.inspection.explained import QueueExplained, ResourceExplained
-from actors.inspection.measures import Stretch
+from actors.inspection.measures import Series, Stretch
 from messages.telemetry import Event, RunDescriptor
 
 _MOMENT: Final = 50_000
 """Microseconds in which queued work may be on its way to a lease without being called idle."""
+
+_SAMPLED: Final = 1_000
+"""Depth and leases change with every task: their curves are looked at so often, in microseconds."""
 
 Identity = tuple[str, int, int | None]
 """A task: its column, row group and row."""
@@ -25,7 +28,11 @@ class Queue:
         self._takes = {name: tuple(each.resources.items()) for name, each in run.generators.items()}
         self._held = dict.fromkeys(self._limits, 0)
         self._most_held = dict(self._held)
-        self._queued: set[int] = set()
+        self._group = {name: each.group for name, each in run.generators.items()}
+        self._queued: dict[int, str] = {}
+        self._queued_now: Counter[str] = Counter()
+        self.most_by_group: dict[str, int] = {}
+        """The most tasks that were queued at once, by scheduling group."""
         self._deferred: set[Identity] = set()
         self._leased = 0
         self._row_groups_bound = False
@@ -39,14 +46,22 @@ class Queue:
         self._flowing_since: int | None = None
         self._ready_idle = 0
         self._retry_only, self._storage_only, self._dry = Stretch(), Stretch(), Stretch()
+        self._queued_series = Series()
+        self._held_series = {name: Series() for name in self._limits}
+        self._sampled_at = -_SAMPLED
 
     # -- work --------------------------------------------------------------------------------------------
 
-    def enqueued(self, execution: int, at: int) -> None:
+    def enqueued(self, execution: int, column: str, at: int) -> None:
         """Note that an execution is queued."""
-        self._queued.add(execution)
+        group = self._queued[execution] = self._group[column]
+        self._queued_now[group] += 1
+        if self._queued_now[group] > self.most_by_group.get(group, 0):
+            self.most_by_group[group] = self._queued_now[group]
         count = len(self._queued)
         self._most_queued = max(self._most_queued, count)
+        if at - self._sampled_at >= _SAMPLED:
+            self._sample(at)
         if count == 1:
             if self._blocked is None:
                 self._flowing_since = at
@@ -54,13 +69,15 @@ class Queue:
 
     def leased(self, execution: int, column: str, at: int) -> None:
         """Note that an execution has its lease."""
-        self._queued.discard(execution)
+        self._unqueue(execution)
         self._leased += 1
         self._flowed(at, still=bool(self._queued))
         held, most = self._held, self._most_held
         for resource, amount in self._takes[column]:
             held[resource] += amount
             most[resource] = max(most[resource], held[resource])
+        if at - self._sampled_at >= _SAMPLED:
+            self._sample(at)
         if self._leased == 1 or not self._queued:
             self._judge(at)
 
@@ -69,12 +86,15 @@ class Queue:
         self._leased -= 1
         for resource, amount in self._takes[column]:
             self._held[resource] -= amount
+        if at - self._sampled_at >= _SAMPLED or not self._leased:
+            self._sample(at)
         if not self._leased:
             self._judge(at)
 
     def discarded(self, executions: Iterable[int], at: int) -> None:
         """Note that these are wanted no more."""
-        self._queued.difference_update(executions)
+        for execution in executions:
+            self._unqueue(execution)
         if not self._queued:
             self._flowed(at, still=False)
             self._judge(at)
@@ -124,6 +144,11 @@ class Queue:
         return self._capped.total(at)
 
     @property
+    def most_held(self) -> dict[str, int]:
+        """The most of each resource that was leased at once."""
+        return {name: most for name, most in self._most_held.items() if most}
+
+    @property
     def now_short_of(self) -> str:
         """What the queue was told to lack just now, in words; empty while it flows."""
         if self._capped.holds:
@@ -134,8 +159,9 @@ class Queue:
 
     # -- what it came to -----------------------------------------------------------------------------------
 
-    def explained(self, at: int) -> QueueExplained:
-        """Return what the queue stood at, up to now."""
+    def explained(self, at: int, origin: int) -> QueueExplained:
+        """Return what the queue stood at, up to now; `origin` is when the run began."""
+        self._sample(at)
         blocked = self._blocked_by.copy()
         if self._blocked is not None:
             blocked[self._blocked] += max(0, at - self._blocked_since)
@@ -147,16 +173,21 @@ class Queue:
             ready_idle_seconds=(self._ready_idle + self._idle_now(at)) / 1e6,
             retry_only_seconds=self._retry_only.seconds(at),
             storage_only_seconds=self._storage_only.seconds(at),
+            queued_curve=self._queued_series.curve(origin),
         )
 
-    def resources(self, at: int) -> dict[str, ResourceExplained]:
-        """Return every resource of task admission."""
+    def resources(self, at: int, origin: int) -> dict[str, ResourceExplained]:
+        """Return every resource of task admission; `origin` is when the run began."""
+        self._sample(at)
         short = self._short.copy()
         if self._blocked is not None:
             short.update(dict.fromkeys(self._short_of, max(0, at - self._blocked_since)))
         return {
             name: ResourceExplained(
-                limit=limit, most_at_once=self._most_held[name], short_seconds=short[name] / 1e6
+                limit=limit,
+                most_at_once=self._most_held[name],
+                short_seconds=short[name] / 1e6,
+                held_curve=self._held_series[name].curve(origin),
             )
             for name, limit in self._limits.items()
         }
@@ -166,6 +197,17 @@ class Queue:
         return self._dry.seconds(at)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _sample(self, at: int) -> None:
+        self._sampled_at = at
+        self._queued_series.set(len(self._queued), at)
+        for name, series in self._held_series.items():
+            series.set(self._held[name], at)
+
+    def _unqueue(self, execution: int) -> None:
+        group = self._queued.pop(execution, None)
+        if group is not None:
+            self._queued_now[group] -= 1
 
     def _unblocked(self, at: int) -> None:
         if self._blocked is not None:

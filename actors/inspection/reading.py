@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.evidence.log_file import LogFile
 from actors.evidence.reader import log_path
 from actors.inspection.run_account import OnEnded
 from actors.inspection.story import RunStory
@@ -24,7 +25,7 @@ class LogTail:
             LogFormatError: there is none.
         """
         self.path = log_path(path)
-        self._offset = 0
+        self._file = LogFile(self.path)
         self._decoder = LogDecoder()
         self.unreadable = 0
 
@@ -38,15 +39,10 @@ class LogTail:
             LogFormatError: the log cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        return
-                    self._offset += len(line)
-                    record = self._record(line)
-                    if record is not None:
-                        yield record
+            for line in self._file.lines():
+                record = self._record(line)
+                if record is not None:
+                    yield record
         except OSError as error:
             raise LogFormatError(f"{self.path} cannot be read: {error.strerror}") from error
 

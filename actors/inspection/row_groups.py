@@ -13,7 +13,7 @@ class RowGroups:
     def __init__(self, run: RunDescriptor, at: int) -> None:
         self._run = run
         self._stored_before = sum(end - first for first, end in run.row_groups_before)
-        self._admitted = self._stored = self._most_in_flight = 0
+        self._admitted = self._stored = self.most_in_flight = 0
         self._target_reached = False
         self.written, self.dropped = run.rows_written_before, run.rows_dropped_before
         self._completion = Series()
@@ -33,7 +33,7 @@ class RowGroups:
     def admitted(self) -> None:
         """Note that one is in flight."""
         self._admitted += 1
-        self._most_in_flight = max(self._most_in_flight, self.in_flight)
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self._target_reached = False
 
     def blocked(self) -> None:
@@ -65,7 +65,7 @@ class RowGroups:
             admitted=self._admitted,
             stored=self._stored,
             in_flight=self.in_flight,
-            most_in_flight=self._most_in_flight,
+            most_in_flight=self.most_in_flight,
             bound_seconds=bound_seconds,
             checkpoint_seconds=checkpoint_seconds,
         )

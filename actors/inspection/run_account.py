@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from actors.inspection.capacity import Capacity
 from actors.inspection.charges import CHECKPOINT, Charges, named, no_charges
 from actors.inspection.columns import Columns
 from actors.inspection.explained import (
@@ -19,6 +20,7 @@ from actors.inspection.queue import Identity, Queue
 from actors.inspection.row_groups import RowGroups
 from actors.inspection.warnings import Warnings
 from actors.telemetry.timeline import RECOVERED
+from messages.capacity import ObservedMaxima
 from messages.tasks import RuntimeCorrelation
 from messages.telemetry import Event, LogEntry, RunDescriptor, SequencedEvent
 
@@ -42,6 +44,7 @@ class RunAccount:
         self._queue = Queue(run)
         self._lives = Lives(self._queue.capped)
         self._warnings = Warnings()
+        self.capacity = Capacity()
         self._row_groups = RowGroups(run, at)
         self._leases = self._returned = self._refused = 0
         self._handlers: dict[str, Handler] = {
@@ -103,7 +106,8 @@ class RunAccount:
 
     def _enqueued(self, placed: SequencedEvent, event: Event, at: int) -> None:
         self._lives.add(placed)
-        self._queue.enqueued(_about(event).task_execution_id, at)
+        about = _about(event)
+        self._queue.enqueued(about.task_execution_id, about.task_column, at)
 
     def _selected(self, placed: SequencedEvent, _event: Event, at: int) -> None:
         self._lives.add(placed)
@@ -207,6 +211,7 @@ class RunAccount:
         self._last_at = max(self._last_at, at)
         self._status = event.reason_or_outcome  # type: ignore[assignment]
         self._row_groups.completed(event)
+        self.capacity.take(event.snapshot)
 
     # -- what it came to ---------------------------------------------------------------------------------
 
@@ -232,8 +237,8 @@ class RunAccount:
             charges=named(total),
             columns=self._columns.explained(at, by_column, ended=self.ended),
             models=self.models.explained(at, origin),
-            resources=self._queue.resources(at),
-            queue=self._queue.explained(at),
+            resources=self._queue.resources(at, origin),
+            queue=self._queue.explained(at, origin),
             row_groups=self._row_groups.explained(
                 bound_seconds=self._queue.row_groups_bound_seconds(at),
                 checkpoint_seconds=total[CHECKPOINT] / 1e6,
@@ -255,6 +260,19 @@ class RunAccount:
             ),
             events=events,
             unreadable_lines=unreadable_lines,
+            capacity=self.capacity.explained(self._seen),
+        )
+
+    def _seen(self) -> ObservedMaxima:
+        """Return the most that was seen at once, by this account's own counts."""
+        return ObservedMaxima(
+            row_groups_in_flight=self._row_groups.most_in_flight,
+            queued_tasks_by_group=self._queue.most_by_group,
+            task_leases_by_resource=self._queue.most_held,
+            request_waiters_by_resource=self.models.most("most_waiting"),
+            request_in_flight_by_resource=self.models.most("most_in_flight"),
+            provider_model_aggregate_in_flight=self.models.most_by_endpoint,
+            request_current_limits=self.models.most("most_limit"),
         )
 
     def unfinished(self) -> Iterator[tuple[Ended, str]]:

@@ -46,6 +46,7 @@ class RunStory:
         if event.event_kind == "scheduler_job_started":
             described = RunDescriptor.from_builtins(event.diagnostics)
             self._run, self._coming = RunAccount(described, self._coming, at, self._on_ended), Models()
+            self._run.capacity.take(event.snapshot)
         elif run is None or (run.ended and event.event_kind != "task_lease_released"):
             if event.event_kind in self._coming.handled:  # the next run's models are there before it is
                 self._coming.add(event, at)

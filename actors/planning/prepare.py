@@ -253,6 +253,7 @@ class _Preparation:
             skip_default=skips.skip_default,
             skip_propagates=skips.skip_propagates,
             skip_with_upstream=skips.skip_when_upstream_skipped,
+            takes_models=generator.takes_models,
         )
 
 

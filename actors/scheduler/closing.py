@@ -175,7 +175,13 @@ class Closing:
             "rows_pending": result.rows_pending,
             "wall_seconds": result.wall_seconds,
         }
-        completed = Event("scheduler_job_completed", now, reason_or_outcome=result.status, diagnostics=counts)
+        completed = Event(
+            "scheduler_job_completed",
+            now,
+            reason_or_outcome=result.status,
+            snapshot=self._capacity_plan,
+            diagnostics=counts,
+        )
         return [Outgoing(TELEMETRY, RecordEvents("scheduler", [completed])), *self._close_log(now)]
 
     def _close_log(self, _now: float) -> list[Outgoing]:

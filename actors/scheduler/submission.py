@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
-from messages.capacity import CapacityPlan
+from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.job import Problem
 from messages.plan import JobPlan
 from messages.request_admission import RegisterRequestResources, RequestResourceSpec
@@ -167,6 +167,17 @@ class Submission:
             return self.message.probe and bool(plan.request_resources)
         return plan.health_check and bool(plan.request_resources) and not self._finished
 
+    @property
+    def configured(self) -> ConfiguredCapacity:
+        """The capacities that the job's plan gives it."""
+        return self._ready().configured
+
+    @property
+    def capacity(self) -> dict[str, Any]:
+        """The capacity plan as it is known before the run begins: what is configured, and nothing else."""
+        plan: dict[str, Any] = msgspec.to_builtins(CapacityPlan(self._ready().configured))
+        return plan
+
     def _ready(self) -> JobPrepared:
         assert self.prepared is not None
         return self.prepared
@@ -185,7 +196,7 @@ class Submission:
             prepared.plan.rows,
             prepared.plan.dataset_columns,
             self.message.out,
-            msgspec.to_builtins(CapacityPlan(prepared.configured)),
+            self.capacity,
             resume=self._resumes,
             log=self.message.log if isinstance(self.message, SubmitJob) else None,
             reply_to=SCHEDULER,

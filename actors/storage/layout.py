@@ -6,7 +6,8 @@ rows/0000000.jsonl   the rows of row group 0, one JSON object a line
 dropped.jsonl        the dropped rows, one JSON object a line
 journal/             finished model calls of row groups that are not stored yet
 capacity_plan.json   the capacities that the run works under
-actors.jsonl         the actor log; of a run that was resumed, actors-2.jsonl and so on
+actors.jsonl         the actor log, .gz or .zst where it is compressed; of a run that was resumed,
+                     actors-2.jsonl and so on
 ```
 """
 
@@ -29,12 +30,15 @@ UNFINISHED = ".tmp"
 """How the name of a file ends that is being written, and will be renamed into place."""
 
 _MIN_DIGITS = 7
-_ACTOR_LOG_OF_RUN = re.compile(r"actors-([1-9][0-9]*)\.jsonl")
+_ACTOR_LOG_OF_RUN = re.compile(r"actors(?:-([1-9][0-9]*))?\.jsonl(\.gz|\.zst)?")
 
 
-def log_of_run(number: int) -> str:
-    """Return the usual name of the actor log of a folder's first, second, ... run."""
-    return ACTOR_LOG if number == 1 else f"actors-{number}.jsonl"
+def log_of_run(number: int, compressed: str = "") -> str:
+    """Return the usual name of the actor log of a folder's first, second, ... run.
+
+    `compressed` is what the name of a compressed one ends in, `.gz` or `.zst`.
+    """
+    return f"{ACTOR_LOG if number == 1 else f'actors-{number}.jsonl'}{compressed}"
 
 
 def newest_log(folder: Path) -> Path | None:
@@ -43,23 +47,27 @@ def newest_log(folder: Path) -> Path | None:
     Raises:
         OSError: the folder cannot be listed.
     """
-    numbers = [1] if (folder / ACTOR_LOG).is_file() else []
-    names = (_ACTOR_LOG_OF_RUN.fullmatch(path.name) for path in folder.iterdir())
-    numbers += [int(name[1]) for name in names if name]
-    return folder / log_of_run(max(numbers)) if numbers else None
+    newest = _newest(folder)
+    return None if newest is None else folder / log_of_run(*newest)
 
 
 def next_log(folder: Path) -> Path:
-    """Return where the actor log of the folder's next run goes.
+    """Return where the actor log of the folder's next run goes: compressed as the last one is.
 
     Raises:
         OSError: the folder cannot be listed.
     """
-    newest = newest_log(folder) if folder.is_dir() else None
+    newest = _newest(folder) if folder.is_dir() else None
     if newest is None:
         return folder / ACTOR_LOG
-    name = _ACTOR_LOG_OF_RUN.fullmatch(newest.name)
-    return folder / log_of_run(int(name[1]) + 1 if name else 2)
+    number, compressed = newest
+    return folder / log_of_run(number + 1, compressed)
+
+
+def _newest(folder: Path) -> tuple[int, str] | None:
+    """Return the number of the folder's latest log, and how it is compressed."""
+    found = (_ACTOR_LOG_OF_RUN.fullmatch(path.name) for path in folder.iterdir() if path.is_file())
+    return max(((int(name[1] or 1), name[2] or "") for name in found if name), default=None)
 
 
 def row_group_digits(row_groups: int) -> int:

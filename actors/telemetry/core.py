@@ -114,6 +114,8 @@ class TelemetryCore:
             open_task_executions=self.journal.observed.tasks_held if self.journal.observed is not None else 0,
             bytes_written=self.journal.logs.bytes_written,
             sink_failures=dict(self.journal.logs.failures),
+            events=dict(self.journal.events),
+            task_outcomes=dict(self.journal.task_outcomes),
         )
 
     def check(self) -> None:
@@ -141,7 +143,7 @@ class TelemetryCore:
         return self._answer(message, CapacityPlanReported(message.run_id, plan))
 
     def _subscribe(self, message: Subscribe, _now: float) -> list[Outgoing]:
-        self._subscriptions.add(message.reply_to, message.kinds)
+        self._subscriptions.add(message)
         return []
 
     def _unsubscribe(self, message: Unsubscribe, _now: float) -> list[Outgoing]:
@@ -162,14 +164,14 @@ class TelemetryCore:
                 self.journal.logs.append(encode_events(stream, first, events), now=now)
             if self.journal.run_id is not None and self.journal.observed is not None:
                 self.journal.observed.record(events)
-            if self._subscriptions:
-                self._subscriptions.gather(stream, first, events)
+            self._subscriptions.gather(stream, first, events)
+        self.journal.count(events)
         self.journal.next[stream] = first + len(events)
         return self._subscriptions.publish() if self._subscriptions.overdue else []
 
     def _record_tasks(self, message: RecordTaskEvents, now: float) -> list[Outgoing]:
-        """Do as `_record` does, but work on the whole batch at once wherever nobody wants single events."""
-        if self._subscriptions or message.event_kind not in _BATCH_KINDS:
+        """Do as `_record` does, on the whole batch at once; whoever wants single events pays for them."""
+        if message.event_kind not in _BATCH_KINDS:
             return self._record(RecordEvents("scheduler", events_of(message)), now)
         first, many = self.journal.next["scheduler"], len(message.correlations)
         if self._observing and many:
@@ -177,8 +179,11 @@ class TelemetryCore:
                 self.journal.logs.append(encode_task_events(first, message), now=now)
             if self.journal.run_id is not None and self.journal.observed is not None:
                 self.journal.observed.record_tasks(message)
+            if self._subscriptions.wants(message.event_kind):
+                self._subscriptions.gather("scheduler", first, events_of(message))
+        self.journal.count_tasks(message)
         self.journal.next["scheduler"] = first + many
-        return []
+        return self._subscriptions.publish() if self._subscriptions.overdue else []
 
     # -- runs ----------------------------------------------------------------------------------------
 

@@ -173,7 +173,10 @@ class Preparing(Phase):
         if submission.cancel_reason is not None:
             return self._reject((Problem("", f"the check was cancelled: {submission.cancel_reason}"),))
         names = tuple(generator.name for generator in plan.generators)
-        return self._end(JobChecked((), plan.rows, plan.row_groups, names, submission.warnings), "checked")
+        checked = JobChecked(
+            (), plan.rows, plan.row_groups, names, submission.warnings, plan, submission.configured
+        )
+        return self._end(checked, "checked")
 
     def _reject(self, problems: tuple[Problem, ...], reason: str = _REFUSED) -> list[Outgoing]:
         if isinstance(self._submission.message, CheckJob):

@@ -66,7 +66,8 @@ class Running(Phase):
         """Accept the job and admit its first row groups."""
         run, plan = self._run, self._run.plan
         described = describe_run(plan, run.earlier).to_builtins()
-        started = Event("scheduler_job_started", now, diagnostics=described)
+        capacity = self._submission.capacity
+        started = Event("scheduler_job_started", now, snapshot=capacity, diagnostics=described)
         outgoing = [
             Outgoing(TELEMETRY, RecordEvents("scheduler", [started])),
             log_line(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.cli.pace import Pace, share_done, told_duration
+from actors.cli.pace import Pace, share_done
+from actors.inspection.words import told_duration
 from messages.scheduler import GeneratorProgress, SchedulerSnapshot
 
 

@@ -175,3 +175,24 @@ def test_o7_the_charges_add_up_when_an_actor_was_lost(actor, tmp_path):
     assert told.proof.task_leases == told.proof.task_leases_returned
     assert told.proof.request_leases == told.proof.request_leases_returned
     assert "actor_restarted" in {warning.event for warning in told.warnings}
+
+
+def test_the_log_tells_the_capacity_plan_and_its_maxima_agree_with_what_the_story_has_counted(tmp_path):
+    path = tmp_path / "log.jsonl"
+    job = a_busy_job()
+    del job.columns["checked"]  # whose drops leave the queue untold
+    _, told = run(job, path)
+    completed = path.read_bytes().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(completed) if b'"scheduler_job_completed"' in line]
+    path.write_bytes(b"".join(completed[: ends[0]]))
+    story = LogStory(path)
+    story.read_on()
+    cut_off = story.story.explain()
+
+    assert cut_off.run.status == "unfinished"
+    assert told.capacity.configured == cut_off.capacity.configured
+    assert told.capacity.configured.submission_capacity.source == "default"
+    assert told.capacity.configured.task_resource_limits["local"].source == "job"
+    assert told.capacity.observed_maxima == cut_off.capacity.observed_maxima
+    assert told.capacity.observed_maxima.provider_model_aggregate_in_flight == {"sim/one": 2}
+    assert told.capacity.runtime_snapshot is not None
