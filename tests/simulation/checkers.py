@@ -85,7 +85,9 @@ def _ends(world, played):
     )
     if bad and world.job.failure.early_shutdown_rate is not None:
         excused |= {"early_shutdown"}
-    lost_worker = any(getattr(fault, "actor", None) == WORKER for fault in world.faults)
+    lost_worker = any(
+        getattr(fault, "actor", None) == WORKER or hasattr(fault, "takes_worker") for fault in world.faults
+    )
     if "breaks" in functions or "unstorable" in functions or (lost_worker and world.job.processors):
         excused |= {"failed"}
     if world.job.on_provider_exhausted == "stop" and world.job.models:

@@ -52,14 +52,40 @@ class LostActor(_Fault, frozen=True):
         return frozenset({"rejected", "failed"} if self.actor == SCHEDULER else {"rejected"})
 
 
+class LostReply(_Fault, frozen=True):
+    """The worker dies while it sends: its returns and what follows them never arrive, and it begins anew."""
+
+    number: int
+    may_end: ClassVar[frozenset[str]] = frozenset({"rejected"})
+    may_drop: ClassVar[frozenset[str]] = frozenset({"worker_lost", "worker_spawn_failed"})
+    takes_worker: ClassVar[bool] = True
+
+    def arm(self, play):
+        seen = 0
+
+        def lose(sender, receiver, messages):
+            nonlocal seen
+            if sender != WORKER or receiver != TASK_ADMISSION:
+                return messages
+            seen += 1
+            if seen != self.number:
+                return messages
+            play.deliver_first(WORKER, CrashActor())
+            return []
+
+        play.on_send(lose)
+
+
 class Cancel(_Fault, frozen=True):
-    """The user cancels the job."""
+    """The user cancels the job; with `again`, a second time so many steps later (R11)."""
 
     step: int
+    again: int = 0
     may_end: ClassVar[frozenset[str]] = frozenset({"cancelled", "rejected"})
 
     def arm(self, play):
-        play.at_step(self.step, lambda: play.tell(SCHEDULER, CancelJob("enough", submitted_by=play.address)))
+        for step in (self.step, self.step + self.again) if self.again else (self.step,):
+            play.at_step(step, lambda: play.tell(SCHEDULER, CancelJob("enough", submitted_by=play.address)))
 
 
 class Shutdown(_Fault, frozen=True):
@@ -160,7 +186,17 @@ class FailingDisk(_Fault, frozen=True):
         play.disk.fail_at(self.operation, self.error, self.when, lasting=self.lasting)
 
 
-Fault = LostActor | Cancel | Shutdown | KilledProcess | RepeatedReturn | LateReturn | FailingLog | FailingDisk
+Fault = (
+    LostActor
+    | LostReply
+    | Cancel
+    | Shutdown
+    | KilledProcess
+    | RepeatedReturn
+    | LateReturn
+    | FailingLog
+    | FailingDisk
+)
 
 _LOSABLE = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER, WORKER, TELEMETRY, STORAGE, SCHEDULER)
 assert set(_LOSABLE) == set(ACTOR_NAMES)
@@ -169,7 +205,7 @@ assert set(_LOSABLE) == set(ACTOR_NAMES)
 def draw_faults(chance, job, *, in_folder):
     """Return the faults of a world: often none, sometimes several."""
     number = chance.choice((0, 0, 1, 1, 1, 2, 3))
-    kinds = ["lost", "lost", "lost", "cancel", "shutdown", "repeated", "late", "log"]
+    kinds = ["lost", "lost", "lost", "cancel", "shutdown", "repeated", "late", "log", "reply"]
     if in_folder:
         kinds += ["killed", "killed", "disk", "disk"]
     return tuple(_fault(chance, chance.choice(kinds), job) for _ in range(number))
@@ -181,7 +217,9 @@ def _fault(chance, kind, job):
         case "lost":
             return LostActor(chance.choice(_LOSABLE), step)
         case "cancel":
-            return Cancel(step)
+            return Cancel(step, chance.choice((0, 0, 1, 20)))
+        case "reply":
+            return LostReply(chance.randrange(1, 20))
         case "shutdown":
             return Shutdown(step)
         case "killed":

@@ -16,6 +16,9 @@ class SimulatedInbox:
     def put(self, messages):
         self._entries.append((self._clock.time, messages))
 
+    def put_first(self, messages):
+        self._entries.appendleft((self._clock.time, messages))
+
     def get(self):
         return self._entries.popleft()[1]
 

@@ -133,6 +133,10 @@ class Play:
         else:
             self.stage.inboxes[actor].put([message])
 
+    def deliver_first(self, actor, message):
+        """Put a message before everything that an actor has not read yet."""
+        self.stage.inboxes[actor].put_first([message])
+
     def kill(self, *, power):
         """End the process."""
         self.disk.process_ends(power=power, chance=self.stage.chance)
