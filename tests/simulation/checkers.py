@@ -159,6 +159,8 @@ def _left_over(played):
     tasks = played.snapshots.get(TASK_ADMISSION)
     if tasks is not None and tasks.active_leases:
         yield f"{tasks.active_leases} task leases are left"
+    if tasks is not None and not tasks.active_leases and tasks.view.policy_debt_by_group_resource:
+        yield f"debt is left where nothing is held: {tasks.view.policy_debt_by_group_resource}"
     requests = played.snapshots.get(REQUEST_ADMISSION)
     for endpoint in requests.provider_models if requests is not None else ():
         if endpoint.aggregate_in_flight:

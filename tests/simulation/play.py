@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import logging
 import random
+import warnings
 from heapq import heappop, heappush
 
 from actors.storage.ports import no_log_is_read
@@ -238,12 +241,27 @@ def play(world):
     Raises:
         StuckError: it did not come to an end.
     """
-    level = _standard.level
-    _standard.setLevel(logging.CRITICAL + 1)  # what goes wrong here is meant to, and nobody's news
-    try:
+    with _undisturbed():
         return _played(world)
+
+
+@contextlib.contextmanager
+def _undisturbed():
+    """Keep out what does not belong to a world: the collector, whose moment is nobody's to choose, and noise.
+
+    What goes wrong here is meant to, and coroutines of a killed process are never awaited: no news for anybody.
+    """
+    level, collecting = _standard.level, gc.isenabled()
+    _standard.setLevel(logging.CRITICAL + 1)
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
     finally:
         _standard.setLevel(level)
+        if collecting:
+            gc.enable()
 
 
 def _played(world):

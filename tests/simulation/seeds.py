@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections import Counter
 from typing import NamedTuple
 
@@ -35,18 +34,6 @@ class Verdict(NamedTuple):
 def judge(world, *, compare=None):
     """Play a world and return the verdict. `compare`: whether to play it without faults, too."""
     compare = world.seed % _COMPARED == 0 if compare is None else compare
-    enabled = gc.isenabled()
-    gc.disable()  # an abandoned coroutine ends when it is collected, which is nobody's to choose
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # those of a killed process were never awaited
-            return _judged(world, compare=compare)
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _judged(world, *, compare):
     try:
         came = play(world)
         problems = problems_of(world, came)
