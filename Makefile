@@ -6,8 +6,9 @@ STAMP  := $(VENV)/.installed
 
 JOB    ?= bench/jobs/penguins.toml
 OUT    ?= out/penguins
+SEEDS  ?= 1000
 
-.PHONY: run test check types lint format unit bench bench-smoke bench-setup clean
+.PHONY: run test check types lint format unit simulate bench bench-smoke bench-setup clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,9 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+simulate: $(STAMP) ## SEEDS random worlds on virtual time, faults included; a failing one prints how to replay it
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -71,6 +71,11 @@ class RequestAccount:
         self._endpoints: dict[str, str] = {}
         self._in_flight: dict[str, int] = {}
         self._unanswered: list[_Attempt] = []
+        self._worker_lost = False
+
+    def worker_lost(self) -> None:
+        """Note that a worker was lost: a health check that it was making may lack its end, as tasks may."""
+        self._worker_lost = True
 
     def begin(self, run: RunDescriptor) -> None:
         """Take the endpoints and the caps of the run that starts."""
@@ -333,7 +338,8 @@ class RequestAccount:
     def _judge_unanswered(self) -> None:
         """Report requests without an end, now that it is known whose worker was lost."""
         for attempt in self._unanswered:
-            if attempt.execution not in self._tasks.lost:
+            lost = attempt.execution in self._tasks.lost if attempt.execution else self._worker_lost
+            if not lost:
                 self._findings.add(
                     "one_attempt_per_request_lease",
                     f"request lease {attempt.lease} is returned while its request is still under way",

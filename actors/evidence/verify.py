@@ -27,7 +27,8 @@ from actors.telemetry.log_codec import (
     LogClosing,
     LogHeader,
 )
-from messages.telemetry import RunDescriptor, StreamName
+from messages._base import WORKER
+from messages.telemetry import LogEntry, RunDescriptor, StreamName
 
 
 def verify_log(path: str | Path) -> VerificationReport:
@@ -91,6 +92,8 @@ class Verifier:
             self._bad(number, record)
         else:
             self._findings.counts.log_lines += 1
+            if isinstance(record, LogEntry) and (record.actor, record.event) == (WORKER, "actor_crashed"):
+                self._requests.worker_lost()
         if number == 1 and not isinstance(record, LogHeader):
             self._findings.add("header", "the first line is no log header", number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -73,6 +74,7 @@ def describe_capacity(job: Job, plan: JobPlan) -> ConfiguredCapacity:
     )
 
 
+@cache
 def _default(config: type[Config], field: str) -> Any:
     return next(one.default for one in msgspec.structs.fields(config) if one.name == field)
 
@@ -88,7 +90,7 @@ def _task_resource(limits: Limits, resource: str, limit: int) -> CapacityValue:
         return CapacityValue(limit, "job")
     if resource == "llm_wait" and limits.llm_wait is None:
         return CapacityValue(limit, "default", fallback_from=_CAPS)
-    if resource in {field.name for field in msgspec.structs.fields(Limits)}:
+    if resource in Limits.__struct_fields__:
         return _chosen(limits, resource, limit)
     if resource.startswith(REQUEST_RESOURCE_PREFIX):
         return CapacityValue(limit, "default", fallback_from=_CAPS)

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where an actor's time comes from."""
+
+    def now(self) -> float:
+        """Return seconds since the system started, to the microsecond."""
+        ...
+
+    def to_monotonic(self, run_time: float) -> float:
+        """Return `run_time` in the seconds by which mailboxes keep their deadlines."""
+        ...
 
 
 class RunClock:

@@ -74,9 +74,20 @@ def totals_of(run: JobRun) -> RunTotals:
 
 
 class Closing:
-    """The chain release -> requests -> capacity plan -> storage -> log. A step that fails is passed over."""
+    """The chain release -> requests -> capacity plan -> storage -> log. A step that fails is passed over.
 
-    def __init__(self, totals: Callable[[], RunTotals], *, started_at: float, overdue: bool) -> None:
+    With `told`, the result that a lost scheduler has told the log, only the log is left to be closed.
+    """
+
+    def __init__(
+        self,
+        totals: Callable[[], RunTotals],
+        *,
+        started_at: float,
+        overdue: bool = False,
+        told: JobResult | None = None,
+    ) -> None:
+        self.told = told
         self._totals = totals
         self._started_at = started_at
         self._models: dict[str, ModelUsage] = {}
@@ -90,8 +101,10 @@ class Closing:
             self._settle_requests,
             self._ask_plan,
             self._close_storage,
-            self._close_log,
+            self._tell_end,
         ]
+        if told is not None:
+            self._steps = [self._close_log]
 
     @property
     def run_id(self) -> str:
@@ -135,7 +148,7 @@ class Closing:
 
     def result(self, now: float) -> JobResult:
         """Return the job's result: storage's, which has counted what is on disk, where there is one."""
-        return self._result or self._counted(now)
+        return self.told or self._result or self._counted(now)
 
     def _release(self, _now: float) -> list[Outgoing]:
         return [Outgoing(WORKER, ReleaseJob(self.run_id, reply_to=SCHEDULER))]
@@ -153,8 +166,8 @@ class Closing:
         close = CloseRun(self.run_id, self._counted(now), self._capacity_plan, recount, reply_to=SCHEDULER)
         return [Outgoing(STORAGE, close)]
 
-    def _close_log(self, now: float) -> list[Outgoing]:
-        result = self.result(now)
+    def _tell_end(self, now: float) -> list[Outgoing]:
+        self.told = result = self.result(now)
         counts = {
             "rows_requested": result.rows_requested,
             "rows_written": result.rows_written,
@@ -169,10 +182,10 @@ class Closing:
             snapshot=self._capacity_plan,
             diagnostics=counts,
         )
-        return [
-            Outgoing(TELEMETRY, RecordEvents("scheduler", [completed])),
-            Outgoing(TELEMETRY, CloseRunLog(self.run_id, reply_to=SCHEDULER)),
-        ]
+        return [Outgoing(TELEMETRY, RecordEvents("scheduler", [completed])), *self._close_log(now)]
+
+    def _close_log(self, _now: float) -> list[Outgoing]:
+        return [Outgoing(TELEMETRY, CloseRunLog(self.run_id, reply_to=SCHEDULER))]
 
     def _counted(self, now: float) -> JobResult:
         run = self._totals()

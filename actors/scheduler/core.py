@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from actors.scheduler.phases.idle import Idle
-from actors.scheduler.phases.orphaned import Orphaned
+from actors.scheduler.phases.orphaned import taken_over
 from actors.scheduler.phases.phase import Desk, Orphan, Phase, answer
 from messages._base import Message, Outgoing
 from messages.job import Problem
@@ -96,7 +96,7 @@ class SchedulerCore:
         self._begun = True
         if orphan is not None and orphan.plan is not None:
             # At once: what is in the mailbox was sent to the lost scheduler, and is this run's business.
-            self._phase, self._begun = Orphaned(desk, orphan, orphan.plan), False
+            self._phase, self._begun = taken_over(desk, orphan, orphan.plan), False
 
     # -- the shell's side ------------------------------------------------------------------------------
 

@@ -103,6 +103,8 @@ class StorageCore:
         self._runs = runs
         self._sources = sources
         self._run: _Run | None = None
+        self._closed: RunClosed | None = None
+        """How the last run was closed: a scheduler that is lost then has its successor ask again."""
 
     def handle(self, message: Message, *, now: float) -> list[Outgoing]:
         """Do what the message asks and answer it.
@@ -214,6 +216,7 @@ class StorageCore:
             return RunRefused(message.run_id, (busy,))
         try:
             self._run = _Run(message, self._runs.open(message))
+            self._closed = None
         except StorageError as error:
             problems = error.problems
         except OSError as error:
@@ -278,6 +281,8 @@ class StorageCore:
 
     def _close(self, message: CloseRun) -> RunClosed | StorageFailed:
         run = self._run_of(message.run_id)
+        if run is None and self._closed is not None and self._closed.run_id == message.run_id:
+            return self._closed  # who asked was lost before the answer came, or with it
         if run is None:
             return _not_open(message.run_id, None, "cannot close the run")
         result = run.progress.counted(message.result) if message.recount else message.result
@@ -294,7 +299,8 @@ class StorageCore:
         run.close_source()
         self._runs.forget(run.run_id)
         self._run = None
-        return RunClosed(message.run_id, result)
+        self._closed = RunClosed(message.run_id, result)
+        return self._closed
 
     def _run_of(self, run_id: str) -> _Run | None:
         if self._run is None and self.generation > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,9 @@ class FileRuns:
         Raises:
             OSError: the folder cannot be looked into.
         """
-        unusable = _unusable(out)
+        unusable = self._unusable(out)
         folder = Path(out).absolute()
-        if not unusable and any(os.path.lexists(folder / name) for name in layout.STORED):
+        if not unusable and any(self._files.kind(folder / name) is not None for name in layout.STORED):
             return (_holds_a_run(folder),)
         return unusable
 
@@ -56,13 +55,13 @@ class FileRuns:
         Raises:
             OSError: the folder cannot be looked into.
         """
-        unusable = _unusable(out)
+        unusable = self._unusable(out)
         if unusable:
             return unusable
         folder = Path(out).absolute()
-        if (folder / layout.MANIFEST).exists():
-            return problems_of_resuming(folder, job, rows)
-        return () if is_false_start(folder) else self.problems_of(out)
+        if self._has_manifest(folder):
+            return problems_of_resuming(folder, job, rows, self._files)
+        return () if is_false_start(folder, self._files) else self.problems_of(out)
 
     def is_finished(self, out: str, rows: int) -> bool:
         """Return whether the run in the folder `out` says that it ended with so many rows, and none missing.
@@ -71,7 +70,7 @@ class FileRuns:
             OSError: the folder cannot be looked into.
         """
         folder = Path(out).absolute()
-        return (folder / layout.MANIFEST).exists() and is_finished(folder, rows)
+        return self._has_manifest(folder) and is_finished(folder, rows, self._files)
 
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, its manifest last; or go on in it, where `opening.resume` and it has one.
@@ -109,14 +108,15 @@ class FileRuns:
         if opening.out is None:
             return MemoryRun(opening.dataset_columns)
         folder = Path(opening.out).absolute()
-        if opening.resume and not _unusable(opening.out):
-            if (folder / layout.MANIFEST).exists():
+        if opening.resume and not self._unusable(opening.out):
+            if self._has_manifest(folder):
                 begun = resumed(folder, opening, self._files, self._wall_clock(), unsettled)
                 return FolderRun(folder, begun, self._files, self._wall_clock)
-            if is_false_start(folder):
+            if is_false_start(folder, self._files):
                 self._undo(folder)
-                for path in folder.glob(f"*{layout.UNFINISHED}"):
-                    self._files.remove(path)
+                for path in self._files.names(folder):
+                    if path.name.endswith(layout.UNFINISHED):
+                        self._files.remove(path)
         return self._new_run(folder, opening)
 
     def _new_run(self, folder: Path, opening: OpenRun) -> FolderRun:
@@ -171,6 +171,22 @@ class FileRuns:
         with contextlib.suppress(OSError):
             self._files.remove_folder(folder / layout.ROWS)
 
+    def _has_manifest(self, folder: Path) -> bool:
+        return self._files.kind(folder / layout.MANIFEST) in ("file", "folder")
+
+    def _unusable(self, out: str) -> tuple[Problem, ...]:
+        """Return why `out` cannot be a folder that is written to."""
+        if not out or "\0" in out:
+            return (Problem("out", f"{out!r} is no name for a folder", "name a folder"),)
+        folder, kind = Path(out).absolute(), self._files.kind
+        nearest = next(path for path in (folder, *folder.parents) if kind(path) is not None)
+        if kind(nearest) != "folder":
+            return (Problem("out", f"{nearest} is not a folder", "name another folder, or remove it"),)
+        if not self._files.may_write(nearest):
+            remedy = "change its permissions, or name another folder"
+            return (Problem("out", f"{nearest} cannot be written to", remedy),)
+        return ()
+
 
 def _holds_a_run(folder: Path) -> Problem:
     return Problem(
@@ -178,17 +194,3 @@ def _holds_a_run(folder: Path) -> Problem:
         message=f"{folder} already holds a run, and a run is never overwritten",
         remedy="continue it with --resume, choose another folder with --out, or delete this one",
     )
-
-
-def _unusable(out: str) -> tuple[Problem, ...]:
-    """Return why `out` cannot be a folder that is written to."""
-    if not out or "\0" in out:
-        return (Problem("out", f"{out!r} is no name for a folder", "name a folder"),)
-    folder = Path(out).absolute()
-    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if not nearest.is_dir():
-        return (Problem("out", f"{nearest} is not a folder", "name another folder, or remove it"),)
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        remedy = "change its permissions, or name another folder"
-        return (Problem("out", f"{nearest} cannot be written to", remedy),)
-    return ()

@@ -1,4 +1,4 @@
-"""The few file operations that durability is made of, and the real ones."""
+"""The few file operations that a run's folder is made of, and the real ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,33 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from actors.storage.layout import UNFINISHED
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
-class FileSystem(Protocol):
+class Reading(Protocol):
+    """What is asked of a disk. Everything raises OSError when it fails."""
+
+    def kind(self, path: Path) -> Literal["file", "folder", "other"] | None:
+        """Return what has this name, None where nothing has; a link that leads nowhere is `other`."""
+
+    def may_write(self, folder: Path) -> bool:
+        """Return whether files can be made in the folder."""
+
+    def names(self, folder: Path) -> list[Path]:
+        """Return everything in the folder, sorted."""
+
+    def read(self, path: Path) -> bytes:
+        """Return the file's content."""
+
+    def lines(self, path: Path) -> Iterator[bytes]:
+        """Yield the file's lines, each with its end, one in memory at a time."""
+
+
+class FileSystem(Reading, Protocol):
     """What storing a run does to a disk. Every operation raises OSError when it fails."""
 
     def make_folders(self, folder: Path) -> None:
@@ -51,7 +70,36 @@ class FileSystem(Protocol):
         """Remove an empty folder."""
 
 
-class LocalFileSystem:
+class LocalReading:
+    """The operating system's files, to be looked at."""
+
+    def kind(self, path: Path) -> Literal["file", "folder", "other"] | None:
+        """Return what has this name, None where nothing has; a link that leads nowhere is `other`."""
+        if path.is_dir():
+            return "folder"
+        if path.is_file():
+            return "file"
+        return "other" if os.path.lexists(path) else None
+
+    def may_write(self, folder: Path) -> bool:
+        """Return whether files can be made in the folder."""
+        return os.access(folder, os.W_OK | os.X_OK)
+
+    def names(self, folder: Path) -> list[Path]:
+        """Return everything in the folder, sorted."""
+        return sorted(folder.iterdir())
+
+    def read(self, path: Path) -> bytes:
+        """Return the file's content."""
+        return path.read_bytes()
+
+    def lines(self, path: Path) -> Iterator[bytes]:
+        """Yield the file's lines, each with its end, one in memory at a time."""
+        with path.open("rb") as lines:
+            yield from lines
+
+
+class LocalFileSystem(LocalReading):
     """The operating system's files."""
 
     def make_folders(self, folder: Path) -> None:

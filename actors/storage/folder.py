@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from actors.storage import layout
+from actors.storage.filesystem import LocalReading, Reading
 from actors.storage.manifest import SCHEMA_VERSION, DroppedRecord, Manifest
 
 
@@ -21,6 +22,7 @@ class RunFolder(NamedTuple):
 
     path: Path
     manifest: Manifest
+    files: Reading
 
     @property
     def log_path(self) -> Path:
@@ -38,7 +40,8 @@ class RunFolder(NamedTuple):
         Raises:
             OSError: `rows/` cannot be listed.
         """
-        names = ((layout.row_group_number(path.name), path) for path in (self.path / layout.ROWS).iterdir())
+        paths = self.files.names(self.path / layout.ROWS)
+        names = ((layout.row_group_number(path.name), path) for path in paths)
         return dict(sorted((number, path) for number, path in names if number is not None))
 
     def dropped(self) -> Iterator[DroppedRecord]:
@@ -54,20 +57,19 @@ class RunFolder(NamedTuple):
         finished = self.rows_files().keys()
         path = self.path / layout.DROPPED
         decode = msgspec.json.Decoder(DroppedRecord).decode
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    record = decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    raise NotARunFolderError(f"{path}, line {number}: {error}") from error
-                if record.row_group in finished:
-                    yield record
+        for number, line in enumerate(self.files.lines(path), 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise NotARunFolderError(f"{path}, line {number}: {error}") from error
+            if record.row_group in finished:
+                yield record
 
 
-def open_run_folder(path: str | Path) -> RunFolder:
-    """Return the run that the folder holds.
+def open_run_folder(path: str | Path, files: Reading | None = None) -> RunFolder:
+    """Return the run that the folder holds. `files` are the operating system's where none are given.
 
     Raises:
         NotARunFolderError: it holds none, or one of another version; says why and what to do.
@@ -75,11 +77,13 @@ def open_run_folder(path: str | Path) -> RunFolder:
     """
     folder = Path(path)
     manifest = folder / layout.MANIFEST
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
+    files = LocalReading() if files is None else files
+    kind = files.kind(folder)
+    if kind != "folder":
+        what = "does not exist" if kind is None else "is not a folder"
         raise NotARunFolderError(f"{folder} {what}: name the folder given to --out")
     try:
-        content = manifest.read_bytes()
+        content = files.read(manifest)
     except FileNotFoundError:
         raise NotARunFolderError(
             f"{folder} holds no run, for it has no {layout.MANIFEST}: name the folder given to --out"
@@ -91,7 +95,7 @@ def open_run_folder(path: str | Path) -> RunFolder:
                 f"{manifest} has schema version {version}, but this program reads {SCHEMA_VERSION}: "
                 "use the version of the program that made it"
             )
-        return RunFolder(folder, msgspec.json.decode(content, type=Manifest))
+        return RunFolder(folder, msgspec.json.decode(content, type=Manifest), files)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotARunFolderError(f"{manifest} is not a manifest: {error}") from error
 

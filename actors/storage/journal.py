@@ -92,12 +92,12 @@ class CellJournal:
         Raises:
             OSError: a file operation failed.
         """
-        if not self._folder.is_dir():
+        if self._files.kind(self._folder) != "folder":
             return []
         self._made = True
         wanted = set(kept)
         found: list[JournalRecord] = []
-        for path in sorted(self._folder.iterdir()):
+        for path in self._files.names(self._folder):
             row_group = layout.row_group_number(path.name)
             if row_group not in wanted:
                 self._files.remove(path)
@@ -106,7 +106,7 @@ class CellJournal:
         return found
 
     def _taken(self, path: Path, row_group: int, *, resized: bool) -> list[JournalRecord]:
-        content = path.read_bytes()
+        content = self._files.read(path)
         lines = [
             (line, record)
             for line, record in _readable(content)

@@ -18,7 +18,7 @@ import msgspec
 
 from actors.storage import layout
 from actors.storage.changes import changes
-from actors.storage.filesystem import FileSystem, publish
+from actors.storage.filesystem import FileSystem, Reading, publish
 from actors.storage.folder import NotARunFolderError, RunFolder, open_run_folder
 from actors.storage.folder_run import Begun, digits_of, to_json
 from actors.storage.journal import CellJournal
@@ -31,16 +31,16 @@ _OTHER_FOLDER = "choose another folder with --out"
 _FINISHED = ("succeeded", "partial")
 
 
-def is_false_start(folder: Path) -> bool:
+def is_false_start(folder: Path, files: Reading) -> bool:
     """Return whether the folder holds what a run leaves that was killed before its manifest was there.
 
     Raises:
         OSError: the folder cannot be looked into.
     """
     rows, dropped = folder / layout.ROWS, folder / layout.DROPPED
-    if (folder / layout.MANIFEST).exists() or not rows.is_dir():
+    if files.kind(folder / layout.MANIFEST) is not None or files.kind(rows) != "folder":
         return False
-    return not any(rows.iterdir()) and not (dropped.exists() and dropped.stat().st_size)
+    return not files.names(rows) and not (files.kind(dropped) is not None and files.read(dropped))
 
 
 def run_record(folder: Path, opening: OpenRun, now: datetime) -> RunRecord:
@@ -50,14 +50,14 @@ def run_record(folder: Path, opening: OpenRun, now: datetime) -> RunRecord:
     return RunRecord(run_id=opening.run_id, started_at=now, log=name)
 
 
-def problems_of_resuming(folder: Path, job: Job, rows: int | None) -> tuple[Problem, ...]:
+def problems_of_resuming(folder: Path, job: Job, rows: int | None, files: Reading) -> tuple[Problem, ...]:
     """Say what stands against `job` of `rows` rows going on with the folder's run.
 
     Raises:
         OSError: the folder cannot be read.
     """
     try:
-        manifest = open_run_folder(folder).manifest
+        manifest = open_run_folder(folder, files).manifest
         content = canonical(job)
     except NotARunFolderError as error:
         return (Problem("out", str(error), _OTHER_FOLDER),)
@@ -70,14 +70,14 @@ def problems_of_resuming(folder: Path, job: Job, rows: int | None) -> tuple[Prob
     return problems
 
 
-def is_finished(folder: Path, rows: int) -> bool:
+def is_finished(folder: Path, rows: int, files: Reading) -> bool:
     """Return whether the folder's last run ended with so many rows, and none missing, as its manifest says.
 
     Raises:
         OSError: the folder cannot be read.
     """
     try:
-        manifest = open_run_folder(folder).manifest
+        manifest = open_run_folder(folder, files).manifest
     except NotARunFolderError:
         return False
     return manifest.rows == rows and manifest.status in _FINISHED
@@ -90,10 +90,10 @@ def resumed(folder: Path, opening: OpenRun, files: FileSystem, now: datetime, un
         OSError: a file operation failed; the folder can still be resumed.
         StorageError: the folder's run is of another job; nothing was changed.
     """
-    problems = problems_of_resuming(folder, opening.job, opening.rows)
+    problems = problems_of_resuming(folder, opening.job, opening.rows, files)
     if problems:
         raise StorageError(*problems)
-    run = open_run_folder(folder)
+    run = open_run_folder(folder, files)
     before = run.manifest
     if before.dataset_columns != opening.dataset_columns:
         told = f"{', '.join(before.dataset_columns)} -> {', '.join(opening.dataset_columns)}"
@@ -141,7 +141,7 @@ def _survey(run: RunFolder, rows: int) -> _Survey:
     whole: dict[int, int] = {}
     row_bytes, unfinished = 0, []
     for row_group, path in run.rows_files().items():
-        content = path.read_bytes()
+        content = run.files.read(path)
         first = row_group * size
         expected = range(first, min(first + size, rows))
         lines, drops = content.count(b"\n"), dropped.get(row_group, {})
@@ -157,17 +157,17 @@ def _survey(run: RunFolder, rows: int) -> _Survey:
 def _sweep(run: RunFolder, found: _Survey, files: FileSystem) -> None:
     """Remove what is not finished: files, drops, and what a killed process was in the middle of writing."""
     folder, rows = run.path, run.path / layout.ROWS
-    for path in (*found.unfinished, *_half_written(folder), *_half_written(rows)):
+    for path in (*found.unfinished, *_half_written(folder, files), *_half_written(rows, files)):
         files.remove(path)
     if found.unfinished:
         files.sync_folder(rows)
     dropped = folder / layout.DROPPED
-    if dropped.read_bytes() != found.drop_lines:
+    if files.read(dropped) != found.drop_lines:
         publish(files, dropped, found.drop_lines)
 
 
-def _half_written(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.endswith(layout.UNFINISHED)]
+def _half_written(folder: Path, files: Reading) -> list[Path]:
+    return [path for path in files.names(folder) if path.name.endswith(layout.UNFINISHED)]
 
 
 def _continued(run: RunFolder, opening: OpenRun, now: datetime, unsettled: Unsettled) -> Manifest:

@@ -38,7 +38,7 @@ class AttemptSetting(NamedTuple):
     loop: asyncio.AbstractEventLoop
     desk: LeaseDesk
     book: AttemptBook
-    calls: set[asyncio.Task[Any]]
+    calls: dict[asyncio.Task[Any], None]
 
 
 class Attempt(Generic[T]):
@@ -129,7 +129,7 @@ class Attempt(Generic[T]):
         context = copy_context()
         context.run(on_request_sent.set, self._note_sent)
         self._call = self._loop.create_task(self._called(decision), context=context)
-        self._calls.add(self._call)
+        self._calls[self._call] = None
         self._call.add_done_callback(self._returned)
 
     async def _called(self, lease: RequestLease) -> T:
@@ -156,7 +156,7 @@ class Attempt(Generic[T]):
 
     def _returned(self, call: asyncio.Task[T]) -> None:
         """Take what the client's task ended with; drop it where the attempt is over."""
-        self._calls.discard(call)
+        self._calls.pop(call, None)
         # Asked for in any case: asyncio warns of an exception that nobody has seen.
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
         if self._settled or self._lease is None:

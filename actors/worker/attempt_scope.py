@@ -28,17 +28,17 @@ class AttemptScope:
     __slots__ = ("_under_way", "ended", "is_overdue")
 
     def __init__(self) -> None:
-        self._under_way: set[Givable] = set()
+        self._under_way: dict[Givable, None] = {}
         self.ended = False
         self.is_overdue: Callable[[], bool] = _never
 
     def enter(self, attempt: Givable) -> None:
         """Note an attempt that begins."""
-        self._under_way.add(attempt)
+        self._under_way[attempt] = None
 
     def leave(self, attempt: Givable) -> None:
         """Forget an attempt that is over."""
-        self._under_way.discard(attempt)
+        self._under_way.pop(attempt, None)
 
     def end(self) -> None:
         """Give up what is under way. Nothing begins in this scope any more."""

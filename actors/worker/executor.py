@@ -40,7 +40,7 @@ class ModelRequestExecutor:
     ) -> None:
         self._desk = LeaseDesk(loop, attend)
         self._book = AttemptBook(now)
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._calls: dict[asyncio.Task[Any], None] = {}
         """The clients' tasks, those that their attempts have left behind among them."""
         self._setting = AttemptSetting(loop, self._desk, self._book, self._calls)
         self._last_attempt = first_attempt - 1
@@ -126,7 +126,10 @@ class ModelRequestExecutor:
         self._book.take_over(lost._book)
         self._calls |= lost._calls
         for call in lost._calls:
-            call.add_done_callback(self._calls.discard)
+            call.add_done_callback(self._forget)
+
+    def _forget(self, call: asyncio.Task[Any]) -> None:
+        self._calls.pop(call, None)
 
     def cancel_calls(self) -> None:
         """Cancel the clients' tasks, once more those that have been left behind."""

@@ -90,8 +90,12 @@ class LeaseDesk:
             self.give_back(decision, _UNUSED, context)
 
     def report(self) -> RequestLeasesReported:
-        """Return what is held and who waits, for a request admission that has lost its state."""
-        waiting = [asking.message for asking in self._asking.values() if not asking.answer.done()]
+        """Return what is held and who waits, for a request admission that has lost its state.
+
+        Who has given up is not named, and so nobody will answer it: it is forgotten here as well.
+        """
+        self._asking = {number: asking for number, asking in self._asking.items() if not asking.answer.done()}
+        waiting = [asking.message for asking in self._asking.values()]
         return RequestLeasesReported(list(self._held.values()), waiting)
 
     def tell(self, outgoing: Outgoing) -> None:

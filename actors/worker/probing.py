@@ -47,7 +47,7 @@ class Probes:
     def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Outgoing], None]) -> None:
         self._loop = loop
         self._tell = tell
-        self._under_way: set[asyncio.Task[Health]] = set()
+        self._under_way: dict[asyncio.Task[Health], None] = {}
 
     def begin(self, message: ProbeModels, check: Coroutine[Any, Any, Health] | None) -> None:
         """Run a check and answer with what it finds; without one nothing is known."""
@@ -55,7 +55,7 @@ class Probes:
             self._answer(message, _NOT_KNOWN)
             return
         task = self._loop.create_task(check)
-        self._under_way.add(task)
+        self._under_way[task] = None
         task.add_done_callback(partial(self._ended, message))
 
     def cut_short(self) -> None:
@@ -64,7 +64,7 @@ class Probes:
             check.cancel()
 
     def _ended(self, message: ProbeModels, check: asyncio.Task[Health]) -> None:
-        self._under_way.discard(check)
+        self._under_way.pop(check, None)
         failed = check.cancelled() or check.exception() is not None
         self._answer(message, _NOT_KNOWN if failed else check.result())
 

@@ -25,7 +25,7 @@ from actors.worker.job_clock import JobClock
 from actors.worker.model_calls import JobModels, TaskModelCalls
 from actors.worker.probing import Probes
 from actors.worker.providers.registry import ProviderUnusableError, provider_problems
-from actors.worker.threads import ThreadPool
+from actors.worker.threads import MakePool, Pool
 from actors.worker.user_calls import UserCalls
 from messages._base import Outgoing
 from messages.request_admission import RequestLeaseDenied, RequestLeaseGranted, RequestLeasesReported
@@ -70,6 +70,7 @@ class TaskRunner:
         attend: Callable[[], None],
         stepping: Stepping[TaskStart],
         warn: Warn,
+        make_pool: MakePool,
     ) -> None:
         self._loop = loop
         self._executor = executor
@@ -77,6 +78,7 @@ class TaskRunner:
         self._attend = attend
         self._stepping = stepping
         self._warn = warn
+        self._make_pool = make_pool
         self._generators: dict[str, Generator] = {}
         self._models: JobModels | None = None
         self._job_clock = JobClock(loop.time)
@@ -86,7 +88,7 @@ class TaskRunner:
         self._running: dict[int, _Coroutine] = {}
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, _OnThread] = {}
-        self._pool: ThreadPool | None = None
+        self._pool: Pool | None = None
         self._run_id: str | None = None
         self._closing: asyncio.Task[None] | None = None
         self._thread_results: deque[tuple[int, Any, BaseException | None]] = deque()
@@ -113,7 +115,7 @@ class TaskRunner:
         except ProviderUnusableError as error:
             return JobUnpreparable(message.run_id, (error.problem,))
         self._generators = prepared.generators
-        self._pool = ThreadPool(message.job.limits.threads, self._thread_done)
+        self._pool = self._make_pool(message.job.limits.threads, self._thread_done)
         return JobPrepared(message.run_id, prepared.plan, describe_capacity(message.job, prepared.plan))
 
     def probe(self, message: ProbeModels) -> None:

@@ -11,10 +11,38 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 Call = Callable[[], Any]
 Done = Callable[[int, Any, BaseException | None], None]
+
+
+class Pool(Protocol):
+    """Where plain user functions run, beside the loop. Says `done(key, value, error)` of each that ends."""
+
+    abandoned: int
+    """How many calls were given up and have not come back."""
+
+    @property
+    def busy(self) -> int:
+        """How many calls run that are still wanted."""
+        ...
+
+    def submit(self, key: int, call: Call) -> None:
+        """Run `call` as soon as there is room. RuntimeError: it can never run."""
+        ...
+
+    def abandon(self, key: int) -> bool:
+        """Give up on a call; return whether it has begun."""
+        ...
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        ...
+
+
+MakePool = Callable[[int, Done], Pool]
+"""Makes a pool of so many places."""
 
 
 class ThreadPool:

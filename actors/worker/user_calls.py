@@ -37,9 +37,9 @@ class UserCalls:
         self._loop = loop
         self._thread = threading.get_ident()
         self._calls = calls
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way: dict[asyncio.Task[Any], None] = {}
         self._lock = threading.Lock()
-        self._blocked: set[concurrent.futures.Future[Any]] = set()
+        self._blocked: dict[concurrent.futures.Future[Any], None] = {}
         self._ended = False
 
     @property
@@ -101,7 +101,7 @@ class UserCalls:
             raise ModelCallRefusedError(_ENDED) from None
         finally:
             with self._lock:
-                self._blocked.discard(waiting)
+                self._blocked.pop(waiting, None)
 
     def watch(self, is_overdue: Callable[[], bool]) -> None:
         """Take the answer to whether the task's own time is up, as `TaskModelCalls.watch`."""
@@ -125,7 +125,7 @@ class UserCalls:
             if self._ended:
                 raise ModelCallRefusedError(_ENDED)
             waiting = asyncio.run_coroutine_threadsafe(call, self._loop)
-            self._blocked.add(waiting)
+            self._blocked[waiting] = None
         return waiting
 
     def _refusal(self) -> str:
@@ -141,7 +141,7 @@ class UserCalls:
             call.close()
             raise ModelCallRefusedError(refusal)
         made = self._loop.create_task(call)
-        self._under_way.add(made)
+        self._under_way[made] = None
         made.add_done_callback(self._over)
         try:
             return await made
@@ -152,6 +152,6 @@ class UserCalls:
             raise
 
     def _over(self, call: asyncio.Task[Any]) -> None:
-        self._under_way.discard(call)
+        self._under_way.pop(call, None)
         if not call.cancelled():
             call.exception()  # whoever made the call may be gone: nobody else asks for it

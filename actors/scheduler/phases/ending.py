@@ -49,8 +49,8 @@ class Ending(Phase):
 
     @property
     def orphan(self) -> Orphan | None:
-        """The run that is being closed."""
-        return self._orphan
+        """The run that is being closed, with its result once that is told."""
+        return None if self._orphan is None else self._orphan._replace(result=self._closing.told)
 
     def begin(self, now: float) -> list[Outgoing]:
         """Take the first step."""

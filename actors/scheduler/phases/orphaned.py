@@ -141,3 +141,19 @@ class Orphaned(Phase):
             stop_status="failed",
             lost=True,
         )
+
+
+def taken_over(desk: Desk, orphan: Orphan, plan: JobPlan) -> Phase:
+    """Return the phase in which the job of a lost scheduler goes on: its last step, if it had ended."""
+    result = orphan.result
+    if result is None:
+        return Orphaned(desk, orphan, plan)
+    totals = RunTotals(run_id=plan.run_id, job_name=plan.job_name, rows=plan.rows)
+    return Ending(
+        desk,
+        Closing(lambda: totals, started_at=orphan.started_at, told=result),
+        reply_to=orphan.reply_to,
+        orphan=orphan,
+        snapshot=lambda: SchedulerSnapshot(Ending.name, plan.run_id),
+        late={},
+    )

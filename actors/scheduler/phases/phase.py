@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from messages._base import TELEMETRY, ActorName, Message, Outgoing
 from messages.plan import JobPlan
-from messages.scheduler import CancelJob, JobCancelling, SchedulerSnapshot
+from messages.scheduler import CancelJob, JobCancelling, JobResult, SchedulerSnapshot
 from messages.task_admission import TaskAdmissionPolicy, TaskLease
 from messages.telemetry import LogEntry, LogLevel, RecordLog
 
@@ -24,7 +24,8 @@ class Orphan(NamedTuple):
     """What outlives a lost scheduler. `plan` is None where the job had not begun.
 
     `tokens` were given out and had not come back: should task admission be lost as well, nobody else could
-    say what it has to account for.
+    say what it has to account for. `result` is there once the log has been told how the run ended: all that
+    is missing then is that whoever waits hears of it.
     """
 
     plan: JobPlan | None
@@ -32,6 +33,7 @@ class Orphan(NamedTuple):
     started_at: float
     out: str | None
     tokens: tuple[TaskLease, ...] = ()
+    result: JobResult | None = None
 
 
 class Desk:

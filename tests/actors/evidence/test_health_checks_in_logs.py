@@ -7,7 +7,7 @@ import pytest
 from actors.evidence.verify import verify_log
 from actors.telemetry.core import TelemetryCore
 from actors.telemetry.sinks import open_log_file
-from messages.telemetry import CloseRunLog, OpenRunLog
+from messages.telemetry import CloseRunLog, LogEntry, OpenRunLog, RecordLog
 from tests.actors.evidence.log_script import CHAT, Script, a_plan, line_of, some_capacity, tell
 
 HEALTH = "sim/writer-1/healthcheck"
@@ -180,3 +180,18 @@ def test_a_probe_that_begins_in_a_runs_own_log_is_held_to_its_end_there(script, 
     at = len(script.events) - before + 1
     _, own = verified(script.run_all().events, script.plan, before)
     assert found(own) == [("request_lease_returned_once", (at,))]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a1_only_a_lost_workers_health_check_comes_back_without_its_end(script, tmp_path, lost):
+    """Nobody is left to say how it ended, as with a lost worker's tasks."""
+    script.probe(*WAIT, *CALL[:2], CALL[3], outcome="local_cancelled")
+    log = tmp_path / "actors.jsonl"
+    core = TelemetryCore(open_log=open_log_file, system_log=open_log_file(log))
+    tell(core, script.events)
+    if lost:
+        core.handle(RecordLog([LogEntry(9.0, "worker", "error", "actor_crashed", {})]), now=9.0)
+    core.close(now=99.0)
+    assert found(verify_log(log)) == (
+        [] if lost else [("one_attempt_per_request_lease", (line_of(script.events, CALL[3]),))]
+    )

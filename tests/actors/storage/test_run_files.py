@@ -252,3 +252,11 @@ def test_a_manifest_that_cannot_be_read_says_why(tmp_path, content, message):
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(NotARunFolderError, match=message):
         open_run_folder(tmp_path)
+
+
+def test_r13_who_asks_twice_for_the_end_of_a_run_is_told_the_same_result(core, build, out):
+    """A scheduler that is lost before the answer comes has its successor ask again."""
+    store_all(core, build, out)
+    closing = build.closing(requested=5, written=3, dropped=2, status="partial")
+    first = answer(core, closing)
+    assert answer(core, closing) == first

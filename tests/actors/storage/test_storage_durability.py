@@ -18,7 +18,7 @@ import pytest
 
 from actors.storage.core import StorageCore
 from actors.storage.files import FileRuns
-from actors.storage.filesystem import LocalFileSystem, publish
+from actors.storage.filesystem import LocalFileSystem, LocalReading, publish
 from actors.storage.folder import open_run_folder
 from actors.storage.source import FileSources
 from messages.scheduler import read_rows
@@ -35,7 +35,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class FaultyFileSystem:
+class FaultyFileSystem(LocalReading):
     """The real files, but operation number `at` goes wrong, before, half-way or after it was done."""
 
     def __init__(self, *, at, error, when):
@@ -65,7 +65,7 @@ class FaultyFileSystem:
         return len(self.done) > self.at
 
 
-class Disk:
+class Disk(LocalReading):
     """A disk in memory that keeps, over a loss of power, only what was synced.
 
     `eager` is its other legal behaviour: it writes names down before it is asked to.

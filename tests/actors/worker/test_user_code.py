@@ -571,7 +571,7 @@ def test_a_worker_that_is_stopped_returns_every_token_and_leaves_no_thread(worke
 def test_a_worker_can_be_stopped_while_a_coroutine_does_not_let_itself_be_cancelled(
     worker, stubborn, monkeypatch, caplog
 ):
-    monkeypatch.setattr("actors.worker.actor._STOP_SECONDS", 0.05)
+    monkeypatch.setattr("actors.worker.body._STOP_SECONDS", 0.05)
     worker.functions(stubborn=stubborn)
     leases = worker.start("stubborn")
     assert stubborn.began.wait(5)

@@ -1,0 +1,204 @@
+"""What must hold after every world, whatever went wrong in it."""
+
+from __future__ import annotations
+
+from actors.evidence.reader import BadLine, LogLine
+from actors.evidence.report import render
+from actors.evidence.verify import Verifier
+from actors.telemetry.log_codec import LogFormatError, decode_line
+from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
+from tests.simulation.worlds import DROPPED_BY, functions_of
+
+PACED_ELSEWHERE = frozenset(
+    {
+        "rate_limited",
+        "queue_timeout",
+        "circuit_open",
+        "cooldown",
+        "no_capacity",
+        "budget",
+        "queued_waiters_ahead",
+    }
+)
+"""What a provider's limit or our own queue does: never a reason to drop a row (R4)."""
+
+GOOD_ENDS = frozenset({"succeeded", "partial"})
+
+CUT_OFF = frozenset(
+    {"log_end", "run", "lease_not_returned", "request_lease_not_returned", "waiter_left", "hidden_waiter"}
+)
+"""What a log may lack that ends with its process: the ends of what was under way."""
+
+
+def problems_of(world, played):
+    """Return what is wrong with what came of a world, a line each; nothing where all is well."""
+    found = [*_logs(played), *_ends(world, played)]
+    if played.result is not None:
+        found += _rows(world, played)
+        found += _drops(world, played)
+    found += _left_over(played)
+    found += [f"loop: {message}: {error!r}" for message, error in played.loop_failures if _is_ours(error)]
+    return found
+
+
+# -- the log -----------------------------------------------------------------------------------------
+
+
+def report_of(log):
+    """Return the verification of a log's bytes."""
+    verifier = Verifier()
+    for number, line in enumerate(log.splitlines(keepends=True), 1):
+        try:
+            record = decode_line(line)
+        except LogFormatError as error:
+            record = BadLine(str(error), torn=not line.endswith(b"\n"))
+        verifier.take(LogLine(number, record))
+    return verifier.finish("log")
+
+
+def _logs(played):
+    for process, log in enumerate(played.logs):
+        report = report_of(log)
+        cut = played.log_failed or process < played.killed
+        wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
+        if wrong:
+            yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
+
+
+# -- the end -----------------------------------------------------------------------------------------
+
+
+def _ends(world, played):
+    excused = frozenset().union(*(fault.may_end for fault in world.faults))
+    result = played.result
+    if result is None:
+        if not played.problems:
+            if "unknown" not in excused:
+                yield "the job has neither a result nor a refusal"
+        elif "rejected" not in excused and not _unhealthy(world):
+            yield f"the job was refused: {played.problems[0]}"
+        return
+    functions = functions_of(world.job)
+    excused |= GOOD_ENDS
+    bad = functions & {*DROPPED_BY} or any(
+        getattr(column, "timeout_seconds", None) for column in world.job.columns.values()
+    )
+    if bad and world.job.failure.early_shutdown_rate is not None:
+        excused |= {"early_shutdown"}
+    lost_worker = any(
+        getattr(fault, "actor", None) == WORKER or hasattr(fault, "takes_worker") for fault in world.faults
+    )
+    if "breaks" in functions or "unstorable" in functions or (lost_worker and world.job.processors):
+        excused |= {"failed"}
+    if world.job.on_provider_exhausted == "stop" and world.job.models:
+        excused |= {"failed", "early_shutdown"}
+    if result.status not in excused:
+        yield f"the job ended as {result.status}: {result.first_error}"
+    if result.status in GOOD_ENDS and result.rows_pending:
+        yield f"the job ended as {result.status} with {result.rows_pending} rows pending"
+
+
+def _unhealthy(world):
+    return world.job.health_check and any(provider.script for provider in world.job.providers.values())
+
+
+# -- rows --------------------------------------------------------------------------------------------
+
+
+def _rows(world, played):
+    """Every row exactly once: written, dropped or pending (R13)."""
+    result = played.result
+    counts = (result.rows_requested, result.rows_written + result.rows_dropped + result.rows_pending)
+    if counts[0] != counts[1] or counts[0] != world.job.rows:
+        yield f"rows are not conserved: {world.job.rows} asked for, {counts}"
+    written, dropped = played.written, played.dropped
+    numbers = [row["n"] for row in written]
+    # What a broken disk does not let go of may still be there, although it does not count.
+    broken = any(getattr(fault, "lasting", False) for fault in world.faults)
+    if len(written) + len(dropped) != result.rows_written + result.rows_dropped and not broken:
+        yield (
+            f"told {result.rows_written} written and {result.rows_dropped} dropped; "
+            f"there are {len(written)} and {len(dropped)}"
+        )
+    accounted = sorted([*numbers, *(row.row for row in dropped)])
+    if len(set(accounted)) != len(accounted):
+        twice = sorted({number for number in accounted if accounted.count(number) > 1})
+        yield f"rows {twice} are accounted for twice"
+    if any(not 0 <= number < world.job.rows for number in accounted):
+        yield f"rows that nobody asked for: {accounted}"
+
+
+def _drops(world, played):
+    """Every dropped row has a reason that somebody is to answer for (R4, R5)."""
+    allowed = frozenset().union(*(fault.may_drop for fault in world.faults))
+    for function in functions_of(world.job):
+        allowed |= DROPPED_BY.get(function, set())
+    if any(getattr(column, "timeout_seconds", None) for column in world.job.columns.values()):
+        allowed |= {"task_timeout"}
+    if "sorts_out" in functions_of(world.job):
+        allowed |= {"processor"}
+    scripts = [step for provider in world.job.providers.values() for step in provider.script]
+    if any(step.error_rate or step.reset_rate or step.outage for step in scripts):
+        allowed |= {"provider_failure"}
+    if any(step.hang_rate or (step.latency_factor or 1) > 1 for step in scripts):
+        allowed |= {"provider_timeout"}
+    if any(provider.when_full == "queue" for provider in world.job.providers.values()):
+        allowed |= {"provider_timeout"}
+    for row in played.dropped:
+        if row.reason in PACED_ELSEWHERE:
+            yield f"row {row.row} was dropped by a limit: {row.reason}"
+        elif row.reason not in allowed:
+            yield f"row {row.row} was dropped for {row.reason!r} ({row.error}), which nothing justifies"
+
+
+# -- what is left ------------------------------------------------------------------------------------
+
+
+def _left_over(played):
+    """No lease, no waiter, nothing held (snapshots, taken when everything had come to rest)."""
+    tasks = played.snapshots.get(TASK_ADMISSION)
+    if tasks is not None and tasks.active_leases:
+        yield f"{tasks.active_leases} task leases are left"
+    if tasks is not None and not tasks.active_leases and tasks.view.policy_debt_by_group_resource:
+        yield f"debt is left where nothing is held: {tasks.view.policy_debt_by_group_resource}"
+    requests = played.snapshots.get(REQUEST_ADMISSION)
+    for endpoint in requests.provider_models if requests is not None else ():
+        if endpoint.aggregate_in_flight:
+            yield f"{endpoint.aggregate_in_flight} request leases of {endpoint} are left"
+    worker = played.snapshots.get(WORKER)
+    if worker is not None and (
+        worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight
+    ):
+        yield f"the worker still holds something: {worker}"
+
+
+def _is_ours(error):
+    return not isinstance(error, SystemExit | KeyboardInterrupt)
+
+
+# -- equality ----------------------------------------------------------------------------------------
+
+
+def differences(world, played, calm):
+    """Return where the rows differ from those of the same job without any fault (R12)."""
+    if played.result is None or calm.result is None:
+        return
+    by_rows = {row["n"]: row for row in calm.written}
+    calm_drops = {row.row: row.reason for row in calm.dropped}
+    size = world.job.row_group_size
+    drops = {row.row for row in played.dropped}
+    differing_groups = {number // size for number in drops ^ set(calm_drops)}
+    together = _works_on_row_groups(world.job)
+    for row in played.written:
+        number = row["n"]
+        if together and number // size in differing_groups:
+            continue  # what is made of all its rows may differ where other rows are missing
+        if number in by_rows and by_rows[number] != row:
+            yield f"row {number} is {row}, but {by_rows[number]} without faults"
+        elif number in calm_drops:
+            yield f"row {number} was written, but dropped without faults: {calm_drops[number]}"
+
+
+def _works_on_row_groups(job):
+    scopes = {getattr(column, "scope", "cell") for column in job.columns.values()}
+    return "batch" in scopes or bool(job.processors)

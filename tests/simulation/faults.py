@@ -1,0 +1,238 @@
+"""What goes wrong in a world. A fault is a small struct that hooks itself into a play before it begins.
+
+`arm(play)` may use `play.at_step`, `play.at_time`, `play.on_send`, `play.disk` and `play.logs`; what it
+excuses it says in class attributes that the checkers read:
+
+- `may_end`: statuses that the job may have because of it, besides `succeeded` and `partial`
+- `may_drop`: reasons for which rows may be dropped because of it
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from messages._base import (
+    ACTOR_NAMES,
+    REQUEST_ADMISSION,
+    SCHEDULER,
+    STORAGE,
+    TASK_ADMISSION,
+    TELEMETRY,
+    WORKER,
+)
+from messages.request_admission import ReturnRequestLease
+from messages.scheduler import CancelJob
+from messages.supervision import CrashActor
+from messages.task_admission import ReturnTaskLeases
+
+
+class _Fault(msgspec.Struct, frozen=True, tag=True):
+    may_end: ClassVar[frozenset[str]] = frozenset()
+    may_drop: ClassVar[frozenset[str]] = frozenset()
+
+
+class LostActor(_Fault, frozen=True):
+    """An actor loses its state between two messages and begins anew."""
+
+    actor: str
+    step: int
+
+    def arm(self, play):
+        play.at_step(self.step, lambda: play.tell(self.actor, CrashActor()))
+
+    @property
+    def may_drop(self):
+        return frozenset({"worker_lost", "worker_spawn_failed"}) if self.actor == WORKER else frozenset()
+
+    @property
+    def may_end(self):
+        # Before its work has begun a job is refused; a lost scheduler ends it in any case.
+        return frozenset({"rejected", "failed"} if self.actor == SCHEDULER else {"rejected"})
+
+
+class LostReply(_Fault, frozen=True):
+    """The worker dies while it sends: its returns and what follows them never arrive, and it begins anew."""
+
+    number: int
+    may_end: ClassVar[frozenset[str]] = frozenset({"rejected"})
+    may_drop: ClassVar[frozenset[str]] = frozenset({"worker_lost", "worker_spawn_failed"})
+    takes_worker: ClassVar[bool] = True
+
+    def arm(self, play):
+        seen = 0
+
+        def lose(sender, receiver, messages):
+            nonlocal seen
+            if sender != WORKER or receiver != TASK_ADMISSION:
+                return messages
+            seen += 1
+            if seen != self.number:
+                return messages
+            play.deliver_first(WORKER, CrashActor())
+            return []
+
+        play.on_send(lose)
+
+
+class Cancel(_Fault, frozen=True):
+    """The user cancels the job; with `again`, a second time so many steps later (R11)."""
+
+    step: int
+    again: int = 0
+    may_end: ClassVar[frozenset[str]] = frozenset({"cancelled", "rejected"})
+
+    def arm(self, play):
+        for step in (self.step, self.step + self.again) if self.again else (self.step,):
+            play.at_step(step, lambda: play.tell(SCHEDULER, CancelJob("enough", submitted_by=play.address)))
+
+
+class Shutdown(_Fault, frozen=True):
+    """The system is stopped, whatever it is doing."""
+
+    step: int
+    may_end: ClassVar[frozenset[str]] = frozenset({"cancelled", "rejected", "unknown"})
+
+    def arm(self, play):
+        play.at_step(self.step, play.shut_down)
+
+
+class KilledProcess(_Fault, frozen=True):
+    """The process ends at once. What was not synced may be lost, too, where `power` goes with it."""
+
+    step: int
+    power: bool = False
+
+    def arm(self, play):
+        play.at_step(self.step, lambda: play.kill(power=self.power))
+
+
+class RepeatedReturn(_Fault, frozen=True):
+    """A message that returns leases arrives twice (T2)."""
+
+    number: int
+    of_requests: bool = False
+
+    def arm(self, play):
+        kind = ReturnRequestLease if self.of_requests else ReturnTaskLeases
+        to = REQUEST_ADMISSION if self.of_requests else TASK_ADMISSION
+        seen = 0
+
+        def repeat(sender, receiver, messages):
+            nonlocal seen
+            if sender != WORKER or receiver != to:
+                return messages
+            found = []
+            for message in messages:
+                found.append(message)
+                if isinstance(message, kind):
+                    seen += 1
+                    if seen == self.number:
+                        found.append(message)
+            return found
+
+        play.on_send(repeat)
+
+
+class LateReturn(_Fault, frozen=True):
+    """A message that returns task leases arrives late, and after what was sent later."""
+
+    number: int
+    seconds: float
+
+    def arm(self, play):
+        seen = 0
+
+        def delay(sender, receiver, messages):
+            nonlocal seen
+            if sender != WORKER or receiver != TASK_ADMISSION:
+                return messages
+            found = []
+            for message in messages:
+                if isinstance(message, ReturnTaskLeases):
+                    seen += 1
+                    if seen == self.number:
+                        play.at_time(
+                            play.clock.time + self.seconds,
+                            lambda late=message: play.deliver(sender, receiver, late),
+                        )
+                        continue
+                found.append(message)
+            return found
+
+        play.on_send(delay)
+
+
+class FailingLog(_Fault, frozen=True):
+    """The log cannot be written from some write on (O1)."""
+
+    write: int
+
+    def arm(self, play):
+        play.logs.fail_from(self.write)
+
+
+class FailingDisk(_Fault, frozen=True):
+    """An operation on the disk fails: before it did anything, half-way, or after it was done."""
+
+    operation: int
+    error: str
+    when: str
+    lasting: bool = False
+    may_end: ClassVar[frozenset[str]] = frozenset({"failed", "rejected"})
+
+    def arm(self, play):
+        play.disk.fail_at(self.operation, self.error, self.when, lasting=self.lasting)
+
+
+Fault = (
+    LostActor
+    | LostReply
+    | Cancel
+    | Shutdown
+    | KilledProcess
+    | RepeatedReturn
+    | LateReturn
+    | FailingLog
+    | FailingDisk
+)
+
+_LOSABLE = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER, WORKER, TELEMETRY, STORAGE, SCHEDULER)
+assert set(_LOSABLE) == set(ACTOR_NAMES)
+
+
+def draw_faults(chance, job, *, in_folder):
+    """Return the faults of a world: often none, sometimes several."""
+    number = chance.choice((0, 0, 1, 1, 1, 2, 3))
+    kinds = ["lost", "lost", "lost", "cancel", "shutdown", "repeated", "late", "log", "reply"]
+    if in_folder:
+        kinds += ["killed", "killed", "disk", "disk"]
+    return tuple(_fault(chance, chance.choice(kinds), job) for _ in range(number))
+
+
+def _fault(chance, kind, job):
+    step = chance.choice((chance.randrange(60), chance.randrange(40, 400), chance.randrange(40, 1500)))
+    match kind:
+        case "lost":
+            return LostActor(chance.choice(_LOSABLE), step)
+        case "cancel":
+            return Cancel(step, chance.choice((0, 0, 1, 20)))
+        case "reply":
+            return LostReply(chance.randrange(1, 20))
+        case "shutdown":
+            return Shutdown(step)
+        case "killed":
+            return KilledProcess(step, power=chance.random() < 0.5)
+        case "repeated":
+            return RepeatedReturn(
+                chance.randrange(1, 20), of_requests=bool(job.models) and chance.random() < 0.5
+            )
+        case "late":
+            return LateReturn(chance.randrange(1, 20), chance.choice((0.0, 0.05, 3.0)))
+        case "log":
+            return FailingLog(chance.randrange(1, 10))
+        case _:
+            error = chance.choice(("ENOSPC", "EIO"))
+            when = chance.choice(("before", "half", "after"))
+            return FailingDisk(chance.randrange(1, 40), error, when, lasting=chance.random() < 0.3)

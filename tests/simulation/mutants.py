@@ -1,0 +1,99 @@
+"""Deliberate bugs in the cores: what the simulator is there to find. Each is a patch over the running code."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from unittest.mock import patch
+
+from actors.request_admission.core import RequestAdmissionCore
+from actors.request_admission.leases import RequestLeases
+from actors.request_admission.waiters import WaiterQueue
+from actors.scheduler.facts import Facts
+from actors.system import cores
+from actors.task_admission.ledger import Ledger
+from messages.task_admission import PolicyStateDelta
+
+
+def _every(nth, otherwise, broken):
+    """Return a function that is `broken` every `nth` time and as it was `otherwise`."""
+    calls = itertools.count(1)
+
+    def call(*arguments, **named):
+        return (otherwise if next(calls) % nth else broken)(*arguments, **named)
+
+    return call
+
+
+@contextlib.contextmanager
+def _patched(owner, name, make):
+    with patch.object(owner, name, make(getattr(owner, name))):
+        yield
+
+
+def skip_a_return():
+    """Task admission says that a lease is back and keeps it."""
+
+    def kept(ledger, lease):
+        found = ledger.active.get(lease.lease_id)
+        result = whole(ledger, lease)
+        if found is not None:
+            ledger.active[lease.lease_id] = found
+        return result
+
+    whole = Ledger.release
+    return _patched(Ledger, "release", lambda release: _every(9, release, kept))
+
+
+def double_a_grant():
+    """Request admission gives out the same lease twice."""
+
+    def again(leases, *arguments, **named):
+        if leases.issued:
+            leases._next_id -= 1
+        return whole(leases, *arguments, **named)
+
+    whole = RequestLeases.issue
+    return _patched(RequestLeases, "issue", lambda issue: _every(7, issue, again))
+
+
+def forget_a_wakeup():
+    """Nothing wakes request admission when a time has come."""
+    return _patched(RequestAdmissionCore, "next_deadline", lambda _: lambda _core: None)
+
+
+def ignore_a_generation():
+    """A core that begins anew takes itself for the first one."""
+    return _patched(cores, "_following", lambda _: lambda _lost: 1)
+
+
+def drop_a_waiter():
+    """Somebody who has to wait for a request lease is forgotten."""
+    return _patched(WaiterQueue, "add", lambda add: _every(9, add, lambda _queue, _waiter: None))
+
+
+def miscount_debt():
+    """What a group owes is never paid back."""
+
+    def owing(ledger, group, delta):
+        grown = tuple((resource, change) for resource, change in delta.debt if change > 0)
+        whole(ledger, group, PolicyStateDelta(grown))
+
+    whole = Ledger.apply
+    return _patched(Ledger, "apply", lambda _: owing)
+
+
+def lose_an_event():
+    """The scheduler does not tell of something that has happened."""
+    return _patched(Facts, "add", lambda add: _every(20, add, lambda _facts, _event: None))
+
+
+MUTANTS = (
+    skip_a_return,
+    double_a_grant,
+    forget_a_wakeup,
+    ignore_a_generation,
+    drop_a_waiter,
+    miscount_debt,
+    lose_an_event,
+)
