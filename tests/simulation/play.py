@@ -249,7 +249,7 @@ def play(world):
 def _undisturbed():
     """Keep out what does not belong to a world: the collector, whose moment is nobody's to choose, and noise.
 
-    What goes wrong here is meant to, and coroutines of a killed process are never awaited: no news for anybody.
+    What goes wrong here is meant to, and nobody awaits the coroutines of a killed process.
     """
     level, collecting = _standard.level, gc.isenabled()
     _standard.setLevel(logging.CRITICAL + 1)
