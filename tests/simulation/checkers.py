@@ -62,7 +62,7 @@ def report_of(log):
 def _logs(played):
     for process, log in enumerate(played.logs):
         report = report_of(log)
-        cut = played.log_failed or process < played.killed
+        cut = played.log_failed or process < played.ended
         wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
@@ -88,9 +88,7 @@ def _ends(world, played):
     )
     if bad and world.job.failure.early_shutdown_rate is not None:
         excused |= {"early_shutdown"}
-    lost_worker = any(
-        getattr(fault, "actor", None) == WORKER or hasattr(fault, "takes_worker") for fault in world.faults
-    )
+    lost_worker = any(fault.takes_worker for fault in world.faults)
     if "breaks" in functions or "unstorable" in functions or (lost_worker and world.job.processors):
         excused |= {"failed"}
     if world.job.on_provider_exhausted == "stop" and world.job.models:

@@ -45,13 +45,15 @@ class SimulatedDisk:
         self._operations = 0
         self._failing = {}
         self._lasting = None
-        self.failures = 0
 
     # -- faults --------------------------------------------------------------------------------------
 
-    def fail_at(self, operation, error, when, *, lasting):
-        """Let an operation that changes something fail; with `lasting`, all that follow it as well."""
-        self._failing[operation] = (getattr(errno, error), when, lasting)
+    def fail_at(self, operation, error, when, *, lasting, told):
+        """Let an operation that changes something fail; with `lasting`, all that follow it as well.
+
+        `told` is called when it does.
+        """
+        self._failing[self._operations + operation] = (getattr(errno, error), when, lasting, told)
 
     def process_ends(self, *, power, chance):
         """The process is gone, and with `power` the memory of the whole machine."""
@@ -158,8 +160,9 @@ class SimulatedDisk:
         self._operations += 1
         error, when = self._lasting, "before"
         if self._operations in self._failing:
-            error, when, lasting = self._failing.pop(self._operations)
+            error, when, lasting, told = self._failing.pop(self._operations)
             self._lasting = error if lasting else None
+            told()
         if frees and error == errno.ENOSPC:
             error = None
         return _Operation(self, path, error, "before" if whole else when)
@@ -215,7 +218,6 @@ class _Operation:
         return length // 2 if self._error is not None and self._when == "half" else length
 
     def _fail(self):
-        self._disk.failures += 1
         raise OSError(self._error, os.strerror(self._error), str(self._path))
 
 

@@ -8,6 +8,7 @@ import itertools
 import logging
 import random
 import warnings
+from collections import Counter
 from heapq import heappop, heappush
 
 from actors.storage.ports import no_log_is_read
@@ -39,14 +40,15 @@ NEXT_JOB = Job(
 _standard = logging.getLogger("leasehold")
 
 
-class Killed(BaseException):
-    """The process is gone."""
+class ProcessEndedError(Exception):
+    """The process is gone, before its job was over."""
 
 
 class Played:
     """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end.
 
     `next_job` is what the same system answered the next job; None where there was no asking any more.
+    `ended` is how many processes ended before the job was over, `faults` what has gone wrong, by kind.
     """
 
     def __init__(self):
@@ -54,7 +56,7 @@ class Played:
         self.problems = []
         self.logs = []
         self.snapshots = {}
-        self.killed = 0
+        self.ended = 0
         self.stopped = False
         self.steps = 0
         self.decisions = 0
@@ -64,6 +66,7 @@ class Played:
         self.written = []
         self.dropped = []
         self.next_job = None
+        self.faults = Counter()
 
     @property
     def result(self):
@@ -153,10 +156,19 @@ class Play:
         """Put a message before everything that an actor has not read yet."""
         self.stage.inboxes[actor].put_first([message])
 
+    def struck(self, fault):
+        """Note that a fault has done its harm."""
+        self.played.faults[type(fault).__name__] += 1
+
     def kill(self, *, power):
         """End the process."""
         self.disk.process_ends(power=power, chance=self.stage.chance)
-        raise Killed
+        raise ProcessEndedError
+
+    def stop_at_once(self):
+        """Stop the actors, whatever they are doing, and end the process."""
+        self.stage.stop()
+        self.kill(power=False)
 
     def shut_down(self):
         """Begin to stop the system, as `ActorSystem.stop` does: cancel, wait, stop the actors."""
@@ -294,17 +306,19 @@ def _undisturbed():
 def _played(world):
     played = Played()
     disk = SimulatedDisk()
-    killers = [fault for fault in world.faults if hasattr(fault, "power")]
-    others = [fault for fault in world.faults if not hasattr(fault, "power")]
-    if not world.in_folder:
-        killers = []
-    for process in range(len(killers) + 1):
-        faults = [*killers[process : process + 1], *(others if process == 0 else [])]
+    ends = [fault for fault in world.faults if fault.ends_process] if world.in_folder else []
+    others = [fault for fault in world.faults if not fault.ends_process]
+    for process in range(len(ends) + 1):
+        faults = ends[process : process + 1]
+        if process == 0:
+            faults += [fault for fault in others if not fault.resumed]
+        elif process == len(ends):
+            faults += [fault for fault in others if fault.resumed]
         current = Play(world, played, disk, seed=process, faults=faults, resume=process > 0)
         try:
             current.run()
-        except Killed:
-            played.killed += 1
+        except ProcessEndedError:
+            played.ended += 1
         else:
             break
     return played

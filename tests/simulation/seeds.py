@@ -41,8 +41,7 @@ def judge(world, *, compare=None):
             problems += differences(world, came, play(without_trouble(world)))
     except Exception as error:  # noqa: BLE001 - whatever breaks, it is a finding
         return Verdict([f"{type(error).__name__}: {error}"])
-    struck = Counter(type(fault).__name__ for fault in world.faults)
-    return Verdict(problems, came.steps, came.decisions, came.trail, struck)
+    return Verdict(problems, came.steps, came.decisions, came.trail, came.faults)
 
 
 def played(seeds):
@@ -99,7 +98,7 @@ def _smaller(world):
         quieter = _replace(world.scheduling, **changes)
         if quieter != world.scheduling:
             yield _replace(world, scheduling=quieter)
-    if world.in_folder and not any(hasattr(fault, "power") for fault in world.faults):
+    if world.in_folder and not any(fault.ends_process for fault in world.faults):
         yield _replace(world, in_folder=False)
 
 
