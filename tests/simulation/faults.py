@@ -251,6 +251,9 @@ Fault = (
     | FailingDisk
 )
 
+KINDS = tuple(kind.__name__ for kind in Fault.__args__)
+"""What can go wrong, by the name under which it is counted and left out."""
+
 _LOSABLE = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER, WORKER, TELEMETRY, STORAGE, SCHEDULER)
 assert set(_LOSABLE) == set(ACTOR_NAMES)
 
