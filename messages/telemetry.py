@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from messages._base import ActorName, Message, Query, Value
+from messages._base import ActorName, Message, Query, Value, as_json
 from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.plan import JobPlan
 from messages.tasks import RuntimeCorrelation, TaskType
@@ -162,7 +162,7 @@ class RunDescriptor(Value, frozen=True):
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the descriptor as an event's `diagnostics`: what JSON would give back, no tuples."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        built: dict[str, Any] = as_json(self)
         return built
 
     @classmethod

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from messages._base import as_json
 from messages.scheduler import SchedulerSnapshot
 from messages.telemetry import Event
 
@@ -28,5 +27,4 @@ class HealthBeat:
     def event(self, snapshot: SchedulerSnapshot, occasion: Occasion, now: float) -> Event:
         """Return the event, and be due again `HEALTH_SECONDS` later."""
         self.next_due = now + HEALTH_SECONDS
-        told = msgspec.to_builtins(snapshot, builtin_types=(), str_keys=True)
-        return Event("scheduler_health_snapshot", now, reason_or_outcome=occasion, snapshot=told)
+        return Event("scheduler_health_snapshot", now, reason_or_outcome=occasion, snapshot=as_json(snapshot))
