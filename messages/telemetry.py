@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -70,6 +70,23 @@ RequestEventKind = Literal[
 ]
 
 EventKind: TypeAlias = SchedulerEventKind | RequestEventKind
+
+LOW_VALUE_KINDS: Final[frozenset[EventKind]] = frozenset(
+    {
+        "ready_enqueued",
+        "selected",
+        "queue_empty",
+        "admission_blocked",
+        "group_capped",
+        "request_pressure_advisory_skipped",
+        "salvage_redispatched",
+        "request_queue_formed",
+        "request_queue_drained",
+        "request_wait_started",
+        "request_wait_completed",
+    }
+)
+"""What is left out, and counted, while telemetry cannot keep up (O6): no proof of a lease needs it."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -201,6 +218,12 @@ class RecordTaskEvents(Message, frozen=True, gc=False):
     moments: list[float] = []
 
 
+class RecordLeftOut(Message, frozen=True):
+    """Telemetry's own mailbox: at this place so many events of each kind were left out (O6)."""
+
+    events: dict[EventKind, int]
+
+
 class RecordLog(Message, frozen=True):
     """Any actor's logger: these lines were logged."""
 
@@ -290,6 +313,7 @@ class TelemetrySnapshot(Message, frozen=True):
     bytes_written: int
     sink_failures: dict[str, str]
     dropped_events: int = 0
+    """How many events of low value were left out because telemetry could not keep up (O6)."""
     events: dict[str, int] = {}
     """How many events of each kind there were since the system started."""
     task_outcomes: dict[str, int] = {}
@@ -297,5 +321,12 @@ class TelemetrySnapshot(Message, frozen=True):
 
 
 Command: TypeAlias = (
-    RecordEvents | RecordLog | OpenRunLog | CloseRunLog | GetCapacityPlan | Subscribe | Unsubscribe
+    RecordEvents
+    | RecordLeftOut
+    | RecordLog
+    | OpenRunLog
+    | CloseRunLog
+    | GetCapacityPlan
+    | Subscribe
+    | Unsubscribe
 )
