@@ -27,4 +27,6 @@ class HealthBeat:
     def event(self, snapshot: SchedulerSnapshot, occasion: Occasion, now: float) -> Event:
         """Return the event, and be due again `HEALTH_SECONDS` later."""
         self.next_due = now + HEALTH_SECONDS
-        return Event("scheduler_health_snapshot", now, reason_or_outcome=occasion, snapshot=as_json(snapshot))
+        told = as_json(snapshot)
+        del told["type"]
+        return Event("scheduler_health_snapshot", now, reason_or_outcome=occasion, snapshot=told)
