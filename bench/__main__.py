@@ -13,7 +13,7 @@ from bench.comparison import Variant
 from bench.knobs import parse_settings
 from bench.measuring import Plan, compare_variants, measure
 from bench.report import show
-from bench.results import BenchError
+from bench.results import FULL_TASKS, BenchError
 from bench.scenarios import SCENARIOS, named
 from bench.smoke import run_smoke
 from bench.writing import write_artifacts
@@ -79,7 +79,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
     add("names", nargs="*", metavar="NAME", help="scenarios by id or name, or smoke; default all")
     add("--iterations", type=_positive, default=5, help="kept iterations (default 5)")
     add("--warmups", type=_whole, default=1, help="iterations thrown away first (default 1)")
-    add("--tasks", type=_positive, default=20_000, help="tasks of a side (default 20000)")
+    add("--tasks", type=_positive, default=FULL_TASKS, help=f"tasks of a side (default {FULL_TASKS})")
     add("--out", type=Path, metavar="FOLDER", help="write the artifacts there, a folder per scenario")
     add("--baseline", default="", metavar="REV", help="compare: the git revision of the baseline")
     add(

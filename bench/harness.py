@@ -176,7 +176,7 @@ def _figure_result(figure: Figure, kept: list[dict[str, Run]], missing: dict[str
         return FigureResult(figure.label, figure.unit, figure.bar, "skipped", [], None, absent)
     values = [figure.of(runs) for runs in kept]
     if any(math.isnan(value) for value in values):
-        nothing = f"{figure.against} has none of it"
+        nothing = f"there was none of {figure.measure or 'it'}"
         return FigureResult(figure.label, figure.unit, figure.bar, "skipped", [], None, nothing)
     summary = summarize(values)
     verdict = compare(summary) if figure.kind == "paired" else judge(summary, figure.bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import resource
 import sys
@@ -27,22 +28,31 @@ class MemoryWatch:
 
     def __enter__(self) -> Self:
         """Collect the garbage of earlier work, and begin."""
-        gc.collect()
+        self.forget()
         try:
-            _CLEAR.write_text(_FORGET_PEAK)
             self._before = _status("VmRSS")
         except OSError:
             self._before = _highest()
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def forget(self) -> None:
+        """Collect the garbage and forget the peak so far, not what was there before all."""
+        gc.collect()
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text(_FORGET_PEAK)
+
+    def peak(self) -> int:
+        """Return the peak so far, bytes above what was there before."""
         try:
             peak = _status("VmHWM")
         except OSError:
             peak = _highest()
-        self.peak_bytes = max(0, peak - self._before)
+        return max(0, peak - self._before)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.peak_bytes = self.peak()
 
 
 def _status(name: str) -> int:

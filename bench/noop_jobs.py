@@ -28,13 +28,18 @@ async def noop() -> int:
     return 1
 
 
+def noop_columns(number: int) -> dict[str, Column]:
+    """Return so many independent columns of it, as a user would write them."""
+    return {f"c{each}": PythonColumn(function=noop) for each in range(number)}
+
+
 def one_column(rows: int) -> Job:
     """Return a job of one local column, as a user would write it."""
     return Job(
         name="noop",
         rows=rows,
         row_group_size=ROW_GROUP_TASKS,
-        columns={"c0": PythonColumn(function=noop)},
+        columns=noop_columns(1),
         limits=Limits(local=CAPACITY),
     )
 

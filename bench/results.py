@@ -62,6 +62,11 @@ class Run(msgspec.Struct, frozen=True):
             told[PEAK_MIB] = self.peak_bytes / MIB
         return told | self.measures
 
+    def told(self, metric: str) -> float:
+        """Return one of them; no number for memory that was not looked at."""
+        found = self.metrics()
+        return found.get(metric, math.nan) if metric == PEAK_MIB else found[metric]
+
 
 US_PER_TASK, CPU_US_PER_TASK, PEAK_MIB = "us_per_task", "cpu_us_per_task", "peak_mib"
 """Metrics that are no measures of a run's own."""
@@ -97,13 +102,16 @@ class Figure(msgspec.Struct, frozen=True):
 
     ratio: cost of `side` over cost of `against`. difference: milliseconds of `side` above `against`.
     cost: microseconds per task of `side`. measured: what `side` tells as `measure`, in `measured_in`.
-    measured ratio: that of `side` over that of `against`; not a number where there is none of it.
+    measured difference, measured ratio: that of `side` above or over that of `against`; not a number where
+    there is none of it.
     paired: the ratio of two that ought to be the same, of their costs or of their `measure`.
     Without a bar it stands for information.
     """
 
     label: str
-    kind: Literal["ratio", "difference", "cost", "measured", "measured ratio", "paired"]
+    kind: Literal[
+        "ratio", "difference", "cost", "measured", "measured difference", "measured ratio", "paired"
+    ]
     side: str
     against: str = ""
     bar: Bar | None = None
@@ -121,17 +129,29 @@ class Figure(msgspec.Struct, frozen=True):
             case "cost":
                 return run.cost
             case "measured":
-                return run.metrics()[self.measure]
+                return run.told(self.measure)
+            case "measured difference":
+                return run.told(self.measure) - runs[self.against].told(self.measure)
             case "measured ratio" | "paired":
                 measure = self.measure or US_PER_TASK
-                whole = runs[self.against].metrics()[measure]
-                return run.metrics()[measure] / whole if whole else math.nan
+                whole = runs[self.against].told(measure)
+                return run.told(measure) / whole if whole else math.nan
 
     @property
     def unit(self) -> str:
         """What the number counts."""
         units = {"ratio": "x", "difference": " ms", "cost": " us", "measured ratio": "x", "paired": "x"}
         return units.get(self.kind, self.measured_in)
+
+
+FULL_TASKS = 20_000
+"""A run of as many tasks, which is what is done unless something else is asked for, does a side's whole work
+where that has a size of its own; of fewer, that part of it."""
+
+
+def part_of(whole: int, tasks: int) -> int:
+    """Return which part of a side's whole work a run of so many tasks does."""
+    return max(1, round(whole * min(1.0, tasks / FULL_TASKS)))
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -148,7 +168,8 @@ class Scenario(msgspec.Struct, frozen=True):
     """One question, the sides that are asked and the figures that answer.
 
     `equal_outputs` says that all sides that produce rows must produce the same for as many tasks. `clock` is
-    what times are read from, `provider_script` what its servers do over time.
+    what times are read from, `provider_script` what its servers do over time. `smoke_tasks` is how many tasks
+    a side does in the smoke.
     """
 
     id: str
@@ -162,3 +183,4 @@ class Scenario(msgspec.Struct, frozen=True):
     curves: tuple[Curve, ...] = ()
     clock: Literal["perf_counter", "virtual"] = "perf_counter"
     provider_script: dict[str, Any] = {}
+    smoke_tasks: int = 256

@@ -130,7 +130,7 @@ def test_a_ratio_over_nothing_is_skipped():
     none = Side("none", Recorder([], "none", [1.0], measures={"goodput": 0.0}))
     figure = Figure("one over none", "measured ratio", "one", "none", measure="goodput")
     (found,) = run(a_scenario(one, none, figures=(figure,))).figures
-    assert (found.verdict, found.note) == ("skipped", "none has none of it")
+    assert (found.verdict, found.note) == ("skipped", "there was none of goodput")
 
 
 def test_sides_that_did_as_much_must_have_made_the_same():
