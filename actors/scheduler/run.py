@@ -270,9 +270,12 @@ class JobRun:
 
     # -- ending --------------------------------------------------------------------------------------
 
-    def stop(self, status: JobStatus, reason: str) -> None:
+    def stop(self, status: JobStatus, reason: str, now: float) -> None:
         """Admit and start nothing more; what runs is left to end."""
         self.stop_status = status
+        unrun = {"queued": len(self.dispatcher.queue), "deferred": len(self.failures.deferrals)}
+        if any(unrun.values()):
+            self.facts.add(Event("queue_drained", now, reason_or_outcome=status, diagnostics=unrun))
         if status in ("failed", "early_shutdown") or self.failures.first_error is None:
             self.failures.first_error = reason
         self.failures.deferrals.clear()

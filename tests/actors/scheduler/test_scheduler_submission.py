@@ -19,6 +19,7 @@ from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import ConfigureTaskAdmission, RecoverTaskLeases
 from messages.telemetry import OpenRunLog, RunLogRefused
 from messages.worker import ExecuteTasks, JobUnpreparable, PrepareJob
+from tests.actors.evidence.log_script import some_capacity
 from tests.actors.scheduler.control_builders import a_generator, a_job_plan
 from tests.actors.scheduler.scheduler_world import ACTORS, World
 
@@ -207,7 +208,8 @@ def test_nobody_is_answered_who_does_not_ask_to_be(world):
 
 def test_a_check_says_what_there_is_and_starts_nothing(world):
     world.check_job()
-    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",))]
+    plan = world.plan("run-1")
+    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",), plan, some_capacity())]
     assert world.kinds_sent_to("worker") == ["PrepareJob", "ReleaseJob"]
     assert world.kinds_sent_to("storage") == ["InspectFiles"]
     assert world.phase == "idle"
