@@ -23,4 +23,5 @@ def run_all(tasks: int) -> Run:
 
 
 async def _run_all(tasks: int) -> list[int]:
-    return await aiometer.run_all([noop] * tasks, max_at_once=CAPACITY)
+    values: list[int] = await aiometer.run_all([noop] * tasks, max_at_once=CAPACITY)
+    return values

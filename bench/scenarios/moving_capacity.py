@@ -45,10 +45,10 @@ def _blind(algorithm: str) -> Side:
     return Side(f"blind server, {algorithm}", playing(BLIND, _core(tuning)))
 
 
-_ORACLE = Side("oracle", playing(REFUSING, oracle))
+_ORACLE = Side("oracle", playing(REFUSING, oracle), peer=True)
 _TUNED, _SHARED, _DEFAULT = _ours("tuned", TUNED), _ours("shared tuning", SHARED), _ours("defaults", DEFAULT)
 _PEER_SHARED, _PEER_DEFAULT = _peer("shared tuning", SHARED), _peer("defaults", DEFAULT)
-_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, oracle))
+_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, oracle), peer=True)
 _AIMD, _GRADIENT = _blind("aimd"), _blind("gradient")
 
 
@@ -123,8 +123,8 @@ SCENARIO = Scenario(
         "tuned": msgspec.to_builtins(TUNED),
         "shared_tuning": msgspec.to_builtins(SHARED),
         "defaults": msgspec.to_builtins(DEFAULT),
-        "provider_script": {play.name: msgspec.to_builtins(play.steps) for play in (*REFUSING, *BLIND)},
-        "clock": "virtual",
         "seed": "the number of the run, the same for all sides of an iteration",
     },
+    clock="virtual",
+    provider_script={play.name: msgspec.to_builtins(play.steps) for play in (*REFUSING, *BLIND)},
 )

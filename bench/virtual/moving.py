@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Literal, NamedTuple
 
-from bench.results import Run
+from bench.results import FULL_TASKS, Run
 from bench.stopwatch import Stopwatch
 from bench.virtual.controllers import Controller, Oracle
 from bench.virtual.server import VirtualServer
@@ -18,9 +18,6 @@ CLIENTS = 64
 
 LATENCY_SECONDS, JITTER = 2.0, 0.3
 """What a call takes that does not wait, uniform in so large a part around the mean."""
-
-FULL_TASKS = 20_000
-"""A run of as many tasks plays all scripts to their end; of fewer, that part of each."""
 
 _WINDOW_SECONDS = 10.0
 _RECOVERED = 0.9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.noop_jobs import CAPACITY, many_groups, one_column, run_job
+from bench.noop_jobs import CAPACITY, many_groups, one_column, run_noops
 from bench.peers.bare_pykka import run_pipeline
 from bench.peers.semaphore import run_gather
 from bench.peers.tokens import OwnTokens, ThinTokens
@@ -43,8 +43,8 @@ def test_jobs_of_any_number_of_groups_have_the_same_size(groups):
 
 
 def test_telemetry_does_not_change_what_comes_out():
-    logged = run_job(one_column(300), telemetry="log")
-    silent = run_job(one_column(300), telemetry="off")
+    logged = run_noops(one_column(300), telemetry="log")
+    silent = run_noops(one_column(300), telemetry="off")
     assert logged.output_hash == silent.output_hash == run_gather(300).output_hash
     assert (logged.tasks, logged.leases_left, silent.leases_left) == (300, 0, 0)
 
@@ -63,7 +63,7 @@ def test_a_job_that_loses_rows_is_no_measurement():
     job = one_column(3)
     broken = type(job.columns["c0"])(function=fails)
     with pytest.raises(BenchError, match="with 0 of 3 rows"):
-        run_job(type(job)(name="broken", rows=3, columns={"c0": broken}), telemetry="off")
+        run_noops(type(job)(name="broken", rows=3, columns={"c0": broken}), telemetry="off")
 
 
 @pytest.mark.parametrize("tokens", [ThinTokens(), OwnTokens()], ids=["thin", "own"])
