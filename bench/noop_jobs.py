@@ -29,7 +29,7 @@ CAPACITY = 256
 
 LEASE_HOLDERS: tuple[ActorName, ...] = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER)
 
-Policy = Literal["bounded_borrow", "strict_fair", "provider_aware"]
+Policy = Literal["bounded_borrow", "strict_fair", "provider_aware", "service_time_fair"]
 """Task admission's policy, by its name in a job file."""
 
 Telemetry = Literal["log", "off"]

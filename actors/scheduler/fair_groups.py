@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from messages.tasks import SchedulableTask, SchedulerResourceRequest, TaskGroupSpec
 
 
+class TaskCost(NamedTuple):
+    """What each further task of a group counts for, before it is divided by the group's weight.
+
+    behind: how far before the virtual time the group may stand. stay: how far beyond others it keeps a turn.
+    """
+
+    cost: float = 1.0
+    behind: float = inf
+    stay: float = 0.0
+
+
+ONE_EACH = TaskCost()
+
+
 class TaskCosts(Protocol):
-    """What a task counts for in the order."""
+    """What tasks count for in the order."""
 
-    def of(self, group: TaskGroupSpec) -> tuple[float, float]:
-        """Return what each further task of `group` costs, and how far before the virtual time it may stand.
-
-        Both before they are divided by the group's weight.
-        """
+    def of(self, group: TaskGroupSpec) -> TaskCost:
+        """Return what a group's tasks cost from now on."""
         ...
 
 
@@ -43,6 +54,7 @@ class Group:
         "place",
         "ready",
         "spec",
+        "stay",
         "step",
         "tag",
         "ticket",
@@ -51,8 +63,7 @@ class Group:
 
     def __init__(self, spec: TaskGroupSpec, tag: float, version: int) -> None:
         self.spec = spec
-        self.step = 1.0 / spec.weight
-        self.behind = inf
+        self.price(ONE_EACH)
         self.tag = tag  # where the group stands once everything committed is counted
         self.place = tag  # the same with everything held counted too: what orders it
         self.ready: deque[SchedulableTask] = deque()
@@ -61,3 +72,8 @@ class Group:
         self.ticket = 0  # the number of its valid heap entry; any other entry is stale
         self.version = version
         self.parked = False
+
+    def price(self, cost: TaskCost) -> None:
+        """Count further tasks so."""
+        weight = self.spec.weight
+        self.step, self.behind, self.stay = cost.cost / weight, cost.behind / weight, cost.stay / weight

@@ -10,7 +10,8 @@ and the group with the least tag is next. A group that becomes active starts at 
 at its own tag where that is later, so that idling earns nothing and costs nothing (Q1).
 
 A task costs 1, or what whoever makes the queue says. Then it may turn out otherwise: `correct` moves a group
-to where its tasks' true costs put it, and nobody gets further behind the virtual time than is allowed for.
+to where its tasks' true costs put it, and nobody stands further before the virtual time than is allowed for.
+Where costs differ, a group of small ones keeps its turn for about as long as one of the largest takes.
 
 Cost: groups whose next task asks for the same resource vector stand in one lane, a heap by tag. There
 are few lanes however many groups there are, so what does not fit is skipped lane by lane, and a
@@ -50,6 +51,7 @@ class FairTaskQueue:
         self._items: dict[TaskId, SchedulableTask] = {}
         self._idle_tags: dict[GroupName, float] = {}
         self._virtual_time = 0.0
+        self._turn: Group | None = None
         self._numbers = 0
         self._view: QueueView | None = None
 
@@ -124,6 +126,8 @@ class FairTaskQueue:
             self._catch_up(group)
         group.held.append(ready.popleft())
         group.place += group.step
+        if group is not self._turn:
+            self._pass_turn_to(group)
         if (
             not ready
             or lane is None
@@ -135,7 +139,7 @@ class FairTaskQueue:
             return
         # By far the most frequent case: the group's entry is on top, and moves within its lane.
         group.ticket = self._numbers = self._numbers + 1
-        heapreplace(lane.heap, (group.place, group.ticket, group))
+        heapreplace(lane.heap, (group.place - group.stay, group.ticket, group))
 
     def commit(self, selection: QueueSelection) -> SchedulableTask | None:
         """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
@@ -151,11 +155,12 @@ class FairTaskQueue:
             self._catch_up(group)
             group.ready.popleft()
             group.place += group.step
+            self._pass_turn_to(group)
             self._place(group)
         else:
             return None
         self._forget(item)
-        self._virtual_time = max(self._virtual_time, group.tag)
+        self._virtual_time = max(self._virtual_time, group.tag - group.stay)
         group.tag += group.step
         if not group.ready and not group.held:
             self._deactivate(group)
@@ -306,8 +311,7 @@ class FairTaskQueue:
 
     def _price(self, group: Group) -> None:
         if self._costs is not None:
-            cost, behind = self._costs.of(group.spec)
-            group.step, group.behind = cost / group.spec.weight, behind / group.spec.weight
+            group.price(self._costs.of(group.spec))
 
     def _catch_up(self, group: Group) -> None:
         """Bring a group that was passed over, or counted for too much, to where it may stand."""
@@ -315,8 +319,15 @@ class FairTaskQueue:
         if group.tag < least:
             group.tag = group.place = least
 
+    def _pass_turn_to(self, group: Group) -> None:
+        last, self._turn = self._turn, group
+        if last is not None and last is not group and last.stay and last.lane is not None:
+            self._place(last)
+
     def _deactivate(self, group: Group) -> None:
         del self._groups[group.spec.name]
+        if group is self._turn:
+            self._turn = None
         if not self._groups:
             # Nothing is queued: whoever comes next starts level.
             self._virtual_time = max([self._virtual_time, group.tag, *self._idle_tags.values()])
@@ -342,7 +353,8 @@ class FairTaskQueue:
             if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
                 lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
                 heapify(lane.heap)
-            heappush(lane.heap, (group.place, group.ticket, group))
+            key = group.place - group.stay if group is self._turn else group.place
+            heappush(lane.heap, (key, group.ticket, group))
 
     def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)

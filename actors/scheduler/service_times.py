@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
+from actors.scheduler.fair_groups import TaskCost
 from messages.task_admission import TaskLease, TaskLeaseRelease
 from messages.tasks import GroupName, TaskGroupSpec, TaskOutcomeKind
 
@@ -19,6 +20,9 @@ LEAST_SECONDS = 0.0001
 
 RECENT = 16
 """A group's expectation is the mean of all its tasks at first; later the latest has this part in it."""
+
+MOST_IN_A_ROW = 16
+"""How many tasks a group may have beyond its share before another has its turn."""
 
 _TELLING: frozenset[TaskOutcomeKind] = frozenset({"success", "retryable_failure", "non_retryable_failure"})
 """How a task ends that was let run for as long as it takes."""
@@ -56,22 +60,27 @@ class ServiceTimes:
         self._running: dict[int, _Running] = {}
         self._overdue: list[tuple[float, int]] = []
         self._changed: dict[GroupName, None] = {}
+        self._longest: list[tuple[float, GroupName]] = []
         self._sum_of_means = 0.0
         self._known = 0
 
     # -- the queue's side ----------------------------------------------------------------------------
 
-    def of(self, group: TaskGroupSpec) -> tuple[float, float]:
-        """Return a task's expected lease-seconds, and how far before the virtual time its group may stand.
+    def of(self, group: TaskGroupSpec) -> TaskCost:
+        """Return a task's expected lease-seconds. A group without a past is taken for an average one.
 
-        A group without a past is taken for an average one. The farthest is a task for each that it has out,
-        any of which may end sooner than expected, and one more.
+        Before the virtual time it may stand by a task for each that it has out, any of which may end sooner
+        than expected, and one more. It keeps its turn until it has had as much as one of the longest tasks
+        takes: a place that is left to short work is free again when those beside it are, and the run does not
+        end with each at another time. That are `MOST_IN_A_ROW` at most, however long the others' tasks are.
         """
         past = self._groups.get(group.name)
         if past is None:
             past = self._groups[group.name] = _Past(group)
-        past.price = self.expected(group.name)
-        return past.price, past.price * (past.out + 1)
+        price = past.price = self.expected(group.name)
+        heappush(self._longest, (-price, group.name))
+        stay = min(self._longest_price() - price, price * (MOST_IN_A_ROW - 1))
+        return TaskCost(price, price * (past.out + 1), stay)
 
     def expected(self, name: GroupName) -> float:
         """Return what a group's next task is expected to take, seconds."""
@@ -139,6 +148,16 @@ class ServiceTimes:
         """Return the groups whose tasks may cost something else than when this was last asked."""
         changed, self._changed = self._changed, {}
         return changed
+
+    def _longest_price(self) -> float:
+        """Return the greatest price of any group; what stands above it in the heap is out of date."""
+        longest = self._longest
+        while -longest[0][0] != self._groups[longest[0][1]].price:
+            heappop(longest)
+        if len(longest) > 2 * len(self._groups) + 64:
+            self._longest = longest = [(-past.price, name) for name, past in self._groups.items()]
+            heapify(longest)
+        return -longest[0][0]
 
     def _learn(self, past: _Past, seconds: float) -> None:
         self._sum_of_means -= past.mean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -125,12 +127,11 @@ class Course:
                 change[1] += ready
         times = sorted(changes)
         active = ready = 0
-        for time, until in zip(times, times[1:], strict=False):
+        for time, until in itertools.pairwise(times):
             active, ready = active + changes[time][0], ready + changes[time][1]
             yield _Moment(time, until, active, ready)
 
 
 def _nearest_rank(values: Sequence[float], part: float) -> float:
     """Return the least of the values that so large a part of them does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-int(len(ordered) * part * 1000) // 1000) - 1)]
+    return sorted(values)[math.ceil(len(values) * part) - 1]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from actors.planning.capacity import describe_capacity
 from actors.runtime.body import ActorBody
@@ -25,7 +26,7 @@ from messages import Message
 from messages._base import ACTOR_NAMES, SCHEDULER, WORKER, ActorName
 from messages.job import Job
 from messages.plan import JobPlan
-from messages.scheduler import CancelJob, JobFinished, JobResult, SubmitJob
+from messages.scheduler import JobFinished, JobResult, SubmitJob
 from messages.supervision import DeadlineReached, GetSnapshot
 from messages.worker import JobPrepared, PrepareJob
 
@@ -45,6 +46,14 @@ class VirtualClock:
     def to_monotonic(self, run_time: float) -> float:
         """Return the time by which mailboxes keep their deadlines: the same."""
         return run_time
+
+
+class Happening(NamedTuple):
+    """At a time, somebody is told something that no actor has sent."""
+
+    at: float
+    to: ActorName
+    message: Message
 
 
 class _Inbox:
@@ -95,18 +104,24 @@ class VirtualSystem:
             sources=FileSources(),
             run_ids=(f"run-{number}" for number in itertools.count(1)),
         )
-        self.worker = TimedWorker(endings, self._prepare)
-        for name, make in core_makers(ports).items():
+        makers = core_makers(ports)
+        makers[WORKER] = lambda lost: TimedWorker(endings, self._prepare, lost)
+        for name, make in makers.items():
             inbox = self._inboxes[name] = _Inbox(self._clock)
-            core = self.worker if name == WORKER else make(None)
-            self._bodies[name] = ActorBody(name, core, self._router, self._clock, inbox)
+            self._bodies[name] = ActorBody(name, make(None), self._router, self._clock, inbox, make)
             self._router.register(name, inbox.put)
         self._router.register(_CLIENT, self._answered)
 
     def run(
-        self, job: Job, plan_of: Callable[[str], JobPlan], log: Path, *, cancel_at: float | None = None
+        self,
+        job: Job,
+        plan_of: Callable[[str], JobPlan],
+        log: Path,
+        happenings: Sequence[Happening] = (),
     ) -> JobResult:
         """Run the job by the plan that is made for its run's id, and log it; return its result.
+
+        happenings: what is told whom while it runs.
 
         Raises:
             BenchError: the job was refused, or everything stands still before it has ended.
@@ -115,21 +130,20 @@ class VirtualSystem:
         for name in ACTOR_NAMES:
             self._bodies[name].start()
         self._router.send(_CLIENT, SCHEDULER, [SubmitJob(job, log=str(log), reply_to=_CLIENT)])
-        while not any(isinstance(answer, JobFinished) for answer in self._answers):
+        coming = deque(sorted(happenings, key=lambda happening: happening.at))
+        while True:
             self._let_all_come_to_rest()
+            for answer in self._answers:
+                if isinstance(answer, JobFinished):
+                    return answer.result
             due = [inbox.deadline for inbox in self._inboxes.values() if inbox.deadline is not None]
-            if cancel_at is not None:
-                due.append(cancel_at)
+            due += [happening.at for happening in coming]
             if not due:
-                break
+                raise BenchError(f"{job.name} did not end: {self._answers}")
             self._clock.time = max(self._clock.time, min(due))
-            if cancel_at is not None and cancel_at <= self._clock.time:
-                cancel_at = None
-                self._router.send(_CLIENT, SCHEDULER, [CancelJob("as was asked", reply_to=_CLIENT)])
-        for answer in self._answers:
-            if isinstance(answer, JobFinished):
-                return answer.result
-        raise BenchError(f"{job.name} did not end: {self._answers}")
+            while coming and coming[0].at <= self._clock.time:
+                happening = coming.popleft()
+                self._router.send(_CLIENT, happening.to, [happening.message])
 
     def snapshots(self) -> list[Message]:
         """Return what every actor says of itself."""

@@ -88,8 +88,13 @@ class TimedRunner:
 class TimedWorker(WorkerCore):
     """The product's worker core, whose tasks end by its own deadlines and not by an event loop's."""
 
-    def __init__(self, endings: Endings, prepare: Callable[[PrepareJob], JobPrepared]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        endings: Endings,
+        prepare: Callable[[PrepareJob], JobPrepared],
+        lost: WorkerCore | None = None,
+    ) -> None:
+        super().__init__(generation=lost.generation + 1 if lost else 1)
         self._timed = TimedRunner(endings, prepare)
         self.attach(self._timed)
 
