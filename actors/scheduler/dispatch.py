@@ -85,7 +85,7 @@ class Dispatcher:
         self._now = now
         if self._times is not None:
             self._charge(self._times.overdue(now))
-            for name in self._times.take_changed():
+            for name in self._times.take_news():
                 self.queue.reprice(name)
         queue, available = self.queue, self._view.resources_available
         selections: list[QueueSelection] = []

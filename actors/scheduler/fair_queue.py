@@ -225,8 +225,8 @@ class FairTaskQueue:
             return
         group.tag += move
         group.place += move
-        if group.lane is not None:
-            self._place(group)
+        if group.lane is not None and not group.parked:
+            self._push(group, group.lane)
 
     # -- passing over ----------------------------------------------------------------------------------
 
@@ -321,8 +321,8 @@ class FairTaskQueue:
 
     def _pass_turn_to(self, group: Group) -> None:
         last, self._turn = self._turn, group
-        if last is not None and last is not group and last.stay and last.lane is not None:
-            self._place(last)
+        if last is not None and last is not group and last.stay and last.lane is not None and not last.parked:
+            self._push(last, last.lane)
 
     def _deactivate(self, group: Group) -> None:
         del self._groups[group.spec.name]
@@ -348,13 +348,16 @@ class FairTaskQueue:
         if lane is None or (lane.request is not request and lane.request != request):
             lane = self._change_lane(group, request)
         if not group.parked:
-            self._numbers += 1
-            group.ticket = self._numbers
-            if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
-                lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
-                heapify(lane.heap)
-            key = group.place - group.stay if group is self._turn else group.place
-            heappush(lane.heap, (key, group.ticket, group))
+            self._push(group, lane)
+
+    def _push(self, group: Group, lane: Lane) -> None:
+        """Enter a group in its lane where it stands now; any other entry of it is stale."""
+        group.ticket = self._numbers = self._numbers + 1
+        key = group.place - group.stay if group is self._turn else group.place
+        heappush(lane.heap, (key, group.ticket, group))
+        if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
+            lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
+            heapify(lane.heap)
 
     def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)

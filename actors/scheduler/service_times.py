@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from actors.scheduler.fair_groups import TaskCost
 from messages.task_admission import TaskLease, TaskLeaseRelease
@@ -22,7 +23,10 @@ RECENT = 16
 """A group's expectation is the mean of all its tasks at first; later the latest has this part in it."""
 
 MOST_IN_A_ROW = 16
-"""How many tasks a group may have beyond its share before another has its turn."""
+"""How many tasks a group may have in a row while another waits that stands level with it."""
+
+NEWS = 0.1
+"""An expectation counts anew when it has moved by this part: a little more or less is no other task."""
 
 _TELLING: frozenset[TaskOutcomeKind] = frozenset({"success", "retryable_failure", "non_retryable_failure"})
 """How a task ends that was let run for as long as it takes."""
@@ -31,34 +35,36 @@ _TELLING: frozenset[TaskOutcomeKind] = frozenset({"success", "retryable_failure"
 class _Past:
     """What is known of one group. `price` is what the queue counts its tasks for at present."""
 
-    __slots__ = ("mean", "out", "price", "seen", "spec")
+    __slots__ = ("mean", "most_out", "out", "price", "seen", "spec")
 
     def __init__(self, spec: TaskGroupSpec) -> None:
         self.spec = spec
         self.mean = 0.0
         self.seen = 0
         self.out = 0
+        self.most_out = 0
         self.price = 0.0
 
 
-class _Running:
+class _Running(NamedTuple):
     """One task under its lease: since when, and what it is charged with so far."""
 
-    __slots__ = ("charged", "past", "since")
-
-    def __init__(self, past: _Past, since: float) -> None:
-        self.past = past
-        self.since = since
-        self.charged = past.price
+    past: _Past
+    since: float
+    charged: float
 
 
 class ServiceTimes:
-    """The costs of the ready queue's tasks where groups share time and not turns. O(log running) a task."""
+    """The costs of the ready queue's tasks where groups share time and not turns.
+
+    A task costs O(1), and O(log groups) where its group's expectation is news.
+    """
 
     def __init__(self) -> None:
         self._groups: dict[GroupName, _Past] = {}
         self._running: dict[int, _Running] = {}
-        self._overdue: list[tuple[float, int]] = []
+        self._looks: list[tuple[float, int, list[int]]] = []
+        self._numbers = 0
         self._changed: dict[GroupName, None] = {}
         self._longest: list[tuple[float, GroupName]] = []
         self._sum_of_means = 0.0
@@ -69,18 +75,21 @@ class ServiceTimes:
     def of(self, group: TaskGroupSpec) -> TaskCost:
         """Return a task's expected lease-seconds. A group without a past is taken for an average one.
 
-        Before the virtual time it may stand by a task for each that it has out, any of which may end sooner
-        than expected, and one more. It keeps its turn until it has had as much as one of the longest tasks
-        takes: a place that is left to short work is free again when those beside it are, and the run does not
-        end with each at another time. That are `MOST_IN_A_ROW` at most, however long the others' tasks are.
+        Before the virtual time it may stand by as many tasks as it has had out at once, any of which may end
+        sooner than expected, and one more.
+
+        Beside tasks that are twice as long or longer, it keeps its turn until it has had as much as one of
+        those takes: a place that is left to short work is free again when those beside it are, and the run
+        does not end with each at another time. `MOST_IN_A_ROW` bounds that, however long the others are.
         """
         past = self._groups.get(group.name)
         if past is None:
             past = self._groups[group.name] = _Past(group)
         price = past.price = self.expected(group.name)
         heappush(self._longest, (-price, group.name))
-        stay = min(self._longest_price() - price, price * (MOST_IN_A_ROW - 1))
-        return TaskCost(price, price * (past.out + 1), stay)
+        longest = self._longest_price()
+        stay = min(longest - price, price * (MOST_IN_A_ROW - 1)) if longest >= 2 * price else 0.0
+        return TaskCost(price, price * (past.most_out + 1), stay)
 
     def expected(self, name: GroupName) -> float:
         """Return what a group's next task is expected to take, seconds."""
@@ -89,17 +98,30 @@ class ServiceTimes:
             return max(past.mean, LEAST_SECONDS)
         return max(self._sum_of_means / self._known, LEAST_SECONDS) if self._known else LEAST_SECONDS
 
+    def take_news(self) -> Iterable[GroupName]:
+        """Return the groups whose tasks cost something else than when this was last asked."""
+        changed, self._changed = self._changed, {}
+        return changed
+
     # -- what happens --------------------------------------------------------------------------------
 
     def began(self, leases: Iterable[TaskLease]) -> None:
-        """Take in which tasks were dispatched, each as the queue has counted it."""
-        running, overdue = self._running, self._overdue
+        """Take in which tasks were dispatched together, each as the queue has counted it."""
+        running, groups = self._running, self._groups
+        executions: list[int] = []
+        due = float("inf")
         for lease in leases:
-            past = self._groups[lease.group.name]
+            past = groups[lease.group.name]
             past.out += 1
+            if past.out > past.most_out:
+                past.most_out = past.out
+                self._changed[lease.group.name] = None
             execution = lease.correlation.task_execution_id
-            running[execution] = _Running(past, lease.acquired_at)
-            heappush(overdue, (lease.acquired_at + past.price, execution))
+            executions.append(execution)
+            running[execution] = _Running(past, lease.acquired_at, past.price)
+            due = min(due, lease.acquired_at + past.price)
+        if executions:
+            self._look_at(due, executions)
 
     def ended(self, releases: Iterable[TaskLeaseRelease], at: float) -> list[tuple[TaskGroupSpec, float]]:
         """Take in which leases are back; return by how much each group was charged too little, or too much.
@@ -113,41 +135,55 @@ class ServiceTimes:
             task = self._running.pop(release.lease.correlation.task_execution_id, None)
             if task is None:
                 continue  # given back before anything was started under it
-            seconds, past = max(at - task.since, LEAST_SECONDS), task.past
-            name = past.spec.name
-            changes[name] = changes.get(name, 0.0) + seconds - task.charged
+            past, since, charged = task
+            seconds, name = max(at - since, LEAST_SECONDS), past.spec.name
+            changes[name] = changes.get(name, 0.0) + seconds - charged
             past.out -= 1
             if release.outcome.kind in _TELLING:
                 self._learn(past, seconds)
-        self._changed |= dict.fromkeys(changes)
-        return [(self._groups[name].spec, change) for name, change in changes.items()]
+        for name in changes:
+            past = self._groups[name]
+            if abs(past.mean - past.price) > NEWS * past.price:
+                self._changed[name] = None
+        return self._by_group(changes)
 
     def overdue(self, now: float) -> list[tuple[TaskGroupSpec, float]]:
         """Return by how much each group is to be charged on for tasks that run longer than was foreseen.
 
-        What a task has been charged is at most half of what it has taken behind: it is charged again when
-        that has doubled, so that the longest costs few looks.
+        Each time as much again as it has taken passes before a task is looked at again, so that the longest
+        costs few looks; what it is charged is never less than half of what it has taken.
         """
         changes: dict[GroupName, float] = {}
-        overdue, running = self._overdue, self._running
-        while overdue and overdue[0][0] <= now:
-            _, execution = heappop(overdue)
-            task = running.get(execution)
-            if task is None:
+        while self._looks and self._looks[0][0] <= now:
+            _, _, executions = heappop(self._looks)
+            left = [execution for execution in executions if execution in self._running]
+            if not left:
                 continue
-            seconds, name = now - task.since, task.past.spec.name
-            changes[name] = changes.get(name, 0.0) + seconds - task.charged
-            task.charged = seconds
-            heappush(overdue, (task.since + max(2 * seconds, LEAST_SECONDS), execution))
-        if len(overdue) > 2 * len(running) + 64:
-            self._overdue = [entry for entry in overdue if entry[1] in running]
-            heapify(self._overdue)
+            for execution in left:
+                past, since, charged = self._running[execution]
+                if now - since > charged:
+                    name = past.spec.name
+                    changes[name] = changes.get(name, 0.0) + now - since - charged
+                    self._running[execution] = _Running(past, since, now - since)
+            since = self._running[left[0]].since  # the same for all that were dispatched together
+            self._look_at(since + max(2 * (now - since), LEAST_SECONDS), left)
+        return self._by_group(changes)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _look_at(self, due: float, executions: list[int]) -> None:
+        self._numbers += 1
+        heappush(self._looks, (due, self._numbers, executions))
+
+    def _by_group(self, changes: dict[GroupName, float]) -> list[tuple[TaskGroupSpec, float]]:
         return [(self._groups[name].spec, change) for name, change in changes.items()]
 
-    def take_changed(self) -> Iterable[GroupName]:
-        """Return the groups whose tasks may cost something else than when this was last asked."""
-        changed, self._changed = self._changed, {}
-        return changed
+    def _learn(self, past: _Past, seconds: float) -> None:
+        self._sum_of_means -= past.mean
+        self._known += not past.seen
+        past.seen += 1
+        past.mean += (seconds - past.mean) / min(past.seen, RECENT)
+        self._sum_of_means += past.mean
 
     def _longest_price(self) -> float:
         """Return the greatest price of any group; what stands above it in the heap is out of date."""
@@ -158,10 +194,3 @@ class ServiceTimes:
             self._longest = longest = [(-past.price, name) for name, past in self._groups.items()]
             heapify(longest)
         return -longest[0][0]
-
-    def _learn(self, past: _Past, seconds: float) -> None:
-        self._sum_of_means -= past.mean
-        self._known += not past.seen
-        past.seen += 1
-        past.mean += (seconds - past.mean) / min(past.seen, RECENT)
-        self._sum_of_means += past.mean
