@@ -19,7 +19,7 @@ ROW_GROUP_TASKS = 1024
 CAPACITY = 256
 """Tasks that may run at once."""
 
-Policy = Literal["bounded_borrow", "strict_fair", "provider_aware"]
+Policy = Literal["bounded_borrow", "strict_fair", "provider_aware", "service_time_fair"]
 """Task admission's policy, by its name in a job file."""
 
 

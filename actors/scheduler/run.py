@@ -203,7 +203,7 @@ class JobRun:
 
     def on_returned(self, message: TaskLeasesReturned, now: float) -> list[Outgoing]:
         """Apply the outcomes of accepted releases, and only of those (T14)."""
-        self.dispatcher.apply(message.view)
+        self.dispatcher.returned(message)
         touched: dict[int, None] = {}
         for release in message.releases:
             if not release.result.released:
