@@ -11,12 +11,14 @@ from bench.scenarios import (
     against_counting_sink,
     against_no_sink,
     against_semaphore,
+    changing_providers,
     logs,
     memory_by_rows,
     moving_capacity,
     preparing,
     request_admission,
     scale,
+    shapes,
     startup,
     telemetry_cost,
 )
@@ -35,6 +37,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     moving_capacity.SCENARIO,
     startup.SCENARIO,
     admission_phases.SCENARIO,
+    shapes.SCENARIO,
+    changing_providers.SCENARIO,
     scale.SCENARIO,
     logs.SCENARIO,
 )
