@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.smoke import run_smoke
 from bench.writing import write_artifacts
 
 _SMOKE = "smoke"
+_FILE_WIDTH = 140
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A missed bar is a result, not an error.
     """
+    logging.getLogger("leasehold").addHandler(
+        logging.NullHandler()
+    )  # what actors warn of is part of scenarios
     options = _parse(sys.argv[1:] if arguments is None else list(arguments))
     console, progress = Console(markup=False), Console(stderr=True, markup=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
 
     def notice(text: str) -> None:
         if progress.is_terminal:

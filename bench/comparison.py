@@ -83,7 +83,7 @@ class Compared:
 
         Peers are left out: they are the same for both. Outputs must be the same where they had to be anyway.
         """
-        sides = [side for side in scenario.sides if not side.peer and not side.requires]
+        sides = [side for side in scenario.sides if not side.peer]
         if not sides:
             raise BenchError(f"{scenario.id} {scenario.name} measures peers alone")
         measures = {figure.measure for figure in scenario.figures if figure.measure}

@@ -49,7 +49,7 @@ def leases_left(system: ActorSystem, actors: Sequence[ActorName] = LEASE_HOLDERS
 def evidence_of(system: ActorSystem, job: Job, story: LogFacts | None) -> Evidence:
     """Return what a finished job leaves in a system that still runs, and in its log."""
     return Evidence(
-        capacity_plan=capacity_plan(job),
+        capacity_plan=story.capacity_plan if story and story.capacity_plan else capacity_plan(job),
         timeline=story.timeline if story else {},
         final_task_snapshot=msgspec.to_builtins(system.snapshot(TASK_ADMISSION).state),
         final_request_snapshot=msgspec.to_builtins(system.snapshot(REQUEST_ADMISSION).state),
@@ -74,6 +74,7 @@ class LogFacts(msgspec.Struct, frozen=True):
     hidden_waiters: int
     timeline: dict[str, float]
     measures: dict[str, float]
+    capacity_plan: dict[str, Any] = {}
 
 
 def read_log(path: Path) -> LogFacts:
@@ -112,7 +113,13 @@ def read_log(path: Path) -> LogFacts:
         if reached:
             timeline[name] = reached[0]
     counts = report.counts
-    return LogFacts(counts.lines, counts.hidden_scheduler_resource_waiters, timeline, measures)
+    return LogFacts(
+        counts.lines,
+        counts.hidden_scheduler_resource_waiters,
+        timeline,
+        measures,
+        msgspec.to_builtins(run.capacity) if run.capacity else {},
+    )
 
 
 class _Executions:

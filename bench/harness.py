@@ -36,8 +36,19 @@ class Runs:
             self._notice(f"{self._scenario.id} {self._scenario.name}: {label}: {side.name}")
             share = 1.0 if equal_shares else side.share
             runs[side.name] = self._proven(side, max(1, round(tasks * share)))
-        _compare_outputs(self._scenario, runs)
+        self._compare_outputs(runs)
         return runs
+
+    def _compare_outputs(self, runs: dict[str, Run]) -> None:
+        """Assert that sides which did as many tasks of the same made the same rows."""
+        made: dict[tuple[str, int], dict[str, str]] = {}
+        for side in self._sides:
+            run = runs[side.name]
+            if run.output_hash and (side.output or self._scenario.equal_outputs):
+                made.setdefault((side.output, run.tasks), {})[side.name] = run.output_hash
+        for hashes in made.values():
+            if len(set(hashes.values())) > 1:
+                raise BenchError(f"{self._scenario.id} {self._scenario.name}: outputs differ: {hashes}")
 
     def proof(self) -> Proof:
         """Return what all runs together prove: each was looked at when it was over."""
@@ -127,19 +138,6 @@ def _missing(side: Side) -> str:
     except PackageNotFoundError:
         return f"{side.requires} is not installed: make bench-setup"
     return ""
-
-
-def _compare_outputs(scenario: Scenario, runs: dict[str, Run]) -> None:
-    """Assert that sides which did as many tasks made the same rows."""
-    if not scenario.equal_outputs:
-        return
-    by_tasks: dict[int, dict[str, str]] = {}
-    for name, run in runs.items():
-        if run.output_hash:
-            by_tasks.setdefault(run.tasks, {})[name] = run.output_hash
-    for hashes in by_tasks.values():
-        if len(set(hashes.values())) > 1:
-            raise BenchError(f"{scenario.id} {scenario.name}: outputs differ: {hashes}")
 
 
 def _iteration(number: int, position: int, side: str, run: Run) -> Iteration:

@@ -49,7 +49,7 @@ def many_groups(tasks: int, groups: int, policy: Policy = "bounded_borrow") -> J
 
     Tasks in all, tasks per row group, tasks at once and the share of a group's limit are the same for
     every number of groups: a group may hold all the capacity alone, so that only their number differs.
-    `tasks` is rounded to whole row groups.
+    `tasks` is rounded to whole row groups, where there is more than a part of one.
     """
     columns: dict[str, Column] = {
         f"c{number}": PythonColumn(
@@ -61,7 +61,7 @@ def many_groups(tasks: int, groups: int, policy: Policy = "bounded_borrow") -> J
     rows = ROW_GROUP_TASKS // groups
     return Job(
         name=f"noop-{groups}",
-        rows=rows * max(1, round(tasks / ROW_GROUP_TASKS)),
+        rows=rows * round(tasks / ROW_GROUP_TASKS) or max(1, tasks // groups),
         row_group_size=rows,
         columns=columns,
         limits=Limits(llm_wait=CAPACITY, policy=policy),

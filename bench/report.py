@@ -33,8 +33,12 @@ def show(artifacts: Sequence[Artifact], console: Console) -> None:
         console.print(f"{artifact.scenario_id}: {artifact.proof}", highlight=False, soft_wrap=True)
 
 
-def markdown(artifacts: Sequence[Artifact]) -> str:
-    """Return results as they stand in the README: where, when, how, figures, sides, proof."""
+def markdown(artifacts: Sequence[Artifact], *, full: bool = False) -> str:
+    """Return results: where, when, how, figures, sides, proof; `full` with all statistics of the figures.
+
+    Not full, it is what stands in the README.
+    """
+    headings = _FIGURES if full else tuple(_shown(_FIGURES, _FIGURES))
     first = artifacts[0]
     machine = first.machine
     place = (machine["cpu"], f"{machine['cores']} cores", f"{machine['memory_gib']} GiB", machine["python"])
@@ -51,11 +55,12 @@ def markdown(artifacts: Sequence[Artifact]) -> str:
         f"- command: `{' '.join(first.command_line)}` ({repeats})",
         *([f"- settings: {knobs}"] if knobs else []),
         "",
-        *_heading(_FIGURES),
+        *_heading(headings),
     ]
     for artifact in artifacts:
         for figure in artifact.derived_metrics.figures:
-            *cells, verdict = _figure_cells(figure)
+            every = _figure_cells(figure)
+            *cells, verdict = every if full else _shown(_FIGURES, every)
             shown = f"**{verdict}**" if figure.verdict == "missed" else verdict
             lines.append(_line(artifact.scenario_id, *cells, shown))
     lines += ["", "Sides, wall microseconds per task:", "", *_heading(_SIDES)]

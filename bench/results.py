@@ -63,9 +63,8 @@ class Run(msgspec.Struct, frozen=True):
         return told | self.measures
 
     def told(self, metric: str) -> float:
-        """Return one of them; no number for memory that was not looked at."""
-        found = self.metrics()
-        return found.get(metric, math.nan) if metric == PEAK_MIB else found[metric]
+        """Return one of them; no number for what was not looked at."""
+        return self.metrics().get(metric, math.nan)
 
 
 US_PER_TASK, CPU_US_PER_TASK, PEAK_MIB = "us_per_task", "cpu_us_per_task", "peak_mib"
@@ -79,7 +78,8 @@ class Side(msgspec.Struct, frozen=True):
     is its part of the scenario's tasks: the slower a side, the fewer, so that all take about as long and
     what a run costs once weighs the same. `requires` is the distribution that has to be installed.
     `peer`: it is somebody that Leasehold is measured against, and the same for every revision of it.
-    `fresh`: each run has an interpreter of its own, which is what memory is measured in.
+    `fresh`: each run has an interpreter of its own, which is what memory is measured in. `output`: sides with
+    the same name for what they make must have made the same, where they did as many tasks.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Side(msgspec.Struct, frozen=True):
     requires: str = ""
     peer: bool = False
     fresh: bool = False
+    output: str = ""
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -167,7 +168,8 @@ class Curve(msgspec.Struct, frozen=True):
 class Scenario(msgspec.Struct, frozen=True):
     """One question, the sides that are asked and the figures that answer.
 
-    `equal_outputs` says that all sides that produce rows must produce the same for as many tasks. `clock` is
+    `equal_outputs` says that all sides that produce rows, and name no output of their own, make the same for
+    as many tasks. `clock` is
     what times are read from, `provider_script` what its servers do over time. `smoke_tasks` is how many tasks
     a side does in the smoke.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 import traceback
@@ -49,6 +50,7 @@ Answer = Ready | Done | Failed
 
 def main() -> int:
     """Answer until stdin ends."""
+    logging.getLogger("leasehold").addHandler(logging.NullHandler())
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     asks = msgspec.json.Decoder(Ask)

@@ -69,7 +69,7 @@ def run_smoke(scenarios: tuple[Scenario, ...], notice: Notice, out: Path | None 
 
 @contextlib.contextmanager
 def _folders_in_memory() -> Iterator[None]:
-    """Let temporary folders be in memory, where that can be: no time is judged, and disks take some to sync."""
+    """Let temporary folders be in memory where that can be: no time is judged, and to sync takes some."""
     before, memory = tempfile.tempdir, Path("/dev/shm")
     if os.access(memory, os.W_OK):
         tempfile.tempdir = str(memory)

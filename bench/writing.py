@@ -45,7 +45,7 @@ def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, plots: bool 
             except PlotsMissingError as error:
                 problems.add(str(error))
         title = f"# {artifact.scenario_id} {artifact.scenario_name}\n\n{artifact.question}\n\n"
-        (inside / SUMMARY).write_text(title + markdown([artifact]) + drawn, encoding="utf-8")
+        (inside / SUMMARY).write_text(title + markdown([artifact], full=True) + drawn, encoding="utf-8")
     (folder / SUMMARY).write_text(markdown(artifacts), encoding="utf-8")
     return sorted(problems)
 

@@ -11,6 +11,7 @@ from bench.scenarios import (
     against_counting_sink,
     against_no_sink,
     against_semaphore,
+    changing_providers,
     heavy_root,
     logs,
     memory_by_rows,
@@ -18,6 +19,7 @@ from bench.scenarios import (
     preparing,
     request_admission,
     scale,
+    shapes,
     startup,
     telemetry_cost,
 )
@@ -37,6 +39,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     moving_capacity.SCENARIO,
     startup.SCENARIO,
     admission_phases.SCENARIO,
+    shapes.SCENARIO,
+    changing_providers.SCENARIO,
     scale.SCENARIO,
     logs.SCENARIO,
 )

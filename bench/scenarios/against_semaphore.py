@@ -15,9 +15,13 @@ def _at_once(tasks: int) -> Run:
 
 
 _AT_ONCE = Side("asyncio.Semaphore + one gather", _at_once, peer=True)
-_AIOMETER = Side("aiometer", lazily("aiometer_peer", "run_all"), share=0.5, requires="aiometer")
+_AIOMETER = Side("aiometer", lazily("aiometer_peer", "run_all"), share=0.5, requires="aiometer", peer=True)
 _ANYIO = Side(
-    "anyio.CapacityLimiter", lazily("anyio_limiter", "run_task_group"), share=0.25, requires="anyio"
+    "anyio.CapacityLimiter",
+    lazily("anyio_limiter", "run_task_group"),
+    share=0.25,
+    requires="anyio",
+    peer=True,
 )
 
 SCENARIO = Scenario(

@@ -23,6 +23,7 @@ _PEER = Side(
     lazily("data_designer_admission", "run_request_admission"),
     share=0.5,
     requires="data-designer",
+    peer=True,
 )
 _SEMAPHORE = Side("asyncio.Semaphore", run_cycles, peer=True)
 

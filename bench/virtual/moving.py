@@ -105,20 +105,21 @@ def playing(plays: tuple[Play, ...], make: Make) -> Callable[[int], Run]:
         done = [len(course.successes) for course in courses]
         wasted = sum(len(course.refusals) for course in courses)
         waits = sorted(success.seconds for course in courses for success in course.successes)
-        turns = [
-            _recovery(play, course, turn)
-            for play, course in zip(plays, courses, strict=True)
-            for turn in play.turns
-            if turn + _WINDOW_SECONDS <= play.seconds * part
-        ]
         measures = {
             "goodput": float(sum(done)),
             "wasted": 100.0 * wasted / (sum(done) + wasted),
             "p50 latency": waits[len(waits) // 2] / LATENCY_SECONDS,
             "p95 latency": waits[int(len(waits) * 0.95)] / LATENCY_SECONDS,
-            "recovery": max(turns, default=0.0),
+            "recovery": 0.0,
         }
-        measures |= {play.name: float(good) for play, good in zip(plays, done, strict=True)}
+        for play, course in zip(plays, courses, strict=True):
+            good, refused = len(course.successes), len(course.refusals)
+            measures |= {play.name: float(good), f"{play.name}: wasted": 100 * refused / (good + refused)}
+            ended = [turn for turn in play.turns if turn + _WINDOW_SECONDS <= play.seconds * part]
+            if ended:
+                slowest = max(_recovery(play, course, turn) for turn in ended)
+                measures[f"{play.name}: recovery"] = slowest
+                measures["recovery"] = max(measures["recovery"], slowest)
         left = sum(course.left for course in courses)
         return Run(sum(done), watch.wall_seconds, watch.cpu_seconds, left, measures=measures)
 

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from bench.__main__ import main
-from bench.comparison import Variant, checkouts
+from bench.comparison import Compared, Variant, checkouts
 from bench.machine import describe_revision
 from bench.plots import plot
 from bench.report import markdown
-from bench.results import Run, Side
+from bench.results import PEAK_MIB, Run, Side
 from bench.scenarios import named
-from bench.side_process import SideProcess
+from bench.side_process import PROJECT, SideProcess
 from bench.smoke import run_smoke
 from bench.writing import read_artifact
 
@@ -95,6 +95,29 @@ def test_two_configurations_are_compared_in_turn(tmp_path):
     assert (one["row_group_size"]["value"], other["row_group_size"]["value"]) == (16, 1024)
     assert other["task_resource_limits"]["local"]["value"] == 7
     assert {figure.verdict for figure in artifact.derived_metrics.figures} == {"inconclusive"}
+
+
+def compared(name):
+    variants = (Variant("baseline", "", {}), Variant("candidate", "", {}))
+    return Compared(variants, [PROJECT, PROJECT]).scenario(named(name))
+
+
+def test_peers_are_left_out_of_a_comparison_and_the_rest_is_paired():
+    scenario = compared("P5")
+    ours = ("leasehold, full log", "leasehold, telemetry off")
+    assert [side.name for side in scenario.sides] == [
+        f"{variant}: {name}" for name in ours for variant in ("baseline", "candidate")
+    ]
+    assert [(figure.side, figure.against) for figure in scenario.figures] == [
+        (f"candidate: {name}", f"baseline: {name}") for name in ours
+    ]
+
+
+def test_what_a_side_tells_beside_its_cost_is_compared_too():
+    zstd = [figure.measure for figure in compared("LOGS").figures if figure.side == "candidate: log, zstd"]
+    assert {"", "bytes_per_task", "verify_mib", "inspect_seconds"} <= set(zstd)
+    peaks = [figure for figure in compared("P8").figures if figure.measure == PEAK_MIB]
+    assert len(peaks) == 3
 
 
 def test_a_revision_is_measured_by_what_it_was(tmp_path):
