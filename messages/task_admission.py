@@ -188,8 +188,16 @@ class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
     diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+Charge = Literal["task", "lease_seconds"]
+"""What a group is charged in the ready queue's order: its tasks, or the time for which they hold leases."""
+
+
 class TaskAdmissionPolicy(Protocol):
-    """Who may start while capacity is free. Decides eligibility; never touches the ledger (T8)."""
+    """Who may start while capacity is free. Decides eligibility; never touches the ledger (T8).
+
+    A policy that has `charge = "lease_seconds"` has groups share the time of what is leased, in whatever
+    order it leaves to them; without it they share turns (Q1).
+    """
 
     def evaluate(
         self, item: SchedulableTask, queue_view: QueueView, admission_view: TaskAdmissionView
@@ -249,6 +257,7 @@ class TaskLeasesReturned(Message, frozen=True, gc=False):
 
     releases: list[TaskLeaseRelease]
     view: TaskAdmissionViewUpdate
+    returned_at: float = 0.0
 
 
 class TaskAdmissionViewChanged(Message, frozen=True, gc=False):

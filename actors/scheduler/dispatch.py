@@ -19,7 +19,9 @@ import msgspec
 from actors.scheduler.advisory import Advisory
 from actors.scheduler.fair_queue import FairTaskQueue
 from actors.scheduler.parking import Contest, Parking
+from actors.scheduler.service_times import ServiceTimes
 from messages.task_admission import (
+    Charge,
     TaskAdmissionBlockSummary,
     TaskAdmissionPolicy,
     TaskAdmissionPolicyDecision,
@@ -27,6 +29,7 @@ from messages.task_admission import (
     TaskAdmissionViewUpdate,
     TaskLease,
     TaskLeasesDecided,
+    TaskLeasesReturned,
 )
 from messages.tasks import (
     GroupName,
@@ -36,6 +39,7 @@ from messages.tasks import (
     SchedulableTask,
     SchedulerResourceKey,
     SchedulerResourceRequest,
+    TaskGroupSpec,
     TaskId,
 )
 
@@ -46,7 +50,9 @@ class Dispatcher:
     """Selection, acquisition and commit as one logical transaction over two actors."""
 
     def __init__(self, policy: TaskAdmissionPolicy, view: TaskAdmissionView) -> None:
-        self.queue = FairTaskQueue()
+        charge: Charge = getattr(policy, "charge", "task")
+        self._times = ServiceTimes() if charge == "lease_seconds" else None
+        self.queue = FairTaskQueue(self._times)
         self.advisory = Advisory(self.queue)
         self._policy = policy
         self._view = view
@@ -77,6 +83,10 @@ class Dispatcher:
         if self._asked:
             return []
         self._now = now
+        if self._times is not None:
+            self._charge(self._times.overdue(now))
+            for name in self._times.take_news():
+                self.queue.reprice(name)
         queue, available = self.queue, self._view.resources_available
         selections: list[QueueSelection] = []
         judged: set[GroupName] = set()
@@ -112,9 +122,17 @@ class Dispatcher:
             else:
                 starts.append((item, lease))
         stale.extend(granted.values())  # for nothing that was asked: it must not be kept
+        if self._times is not None:
+            self._times.began(lease for _, lease in starts)
         self.apply(decided.view)
         self._put_back(selections, decided)
         return starts, stale
+
+    def returned(self, message: TaskLeasesReturned) -> None:
+        """Take in which leases are back: what is free, and what their groups have really taken."""
+        self.apply(message.view)
+        if self._times is not None:
+            self._charge(self._times.ended(message.releases, message.returned_at))
 
     def apply(self, update: TaskAdmissionViewUpdate) -> None:
         """Bring the copy of the view up to date; groups whose leases changed are looked at again."""
@@ -186,6 +204,10 @@ class Dispatcher:
             if turns_given or not self._give_turns():
                 return selection
             turns_given = True
+
+    def _charge(self, changes: list[tuple[TaskGroupSpec, float]]) -> None:
+        for spec, amount in changes:
+            self.queue.correct(spec, amount)
 
     def _is_eligible(self, item: SchedulableTask) -> bool:
         decision = self._policy.evaluate(item, self._queue_view(), self._view)

@@ -5,9 +5,13 @@ leaves it by dispatch in two steps: `select_next` names it and changes nothing, 
 between, `hold` lets a whole batch be selected before the first is decided: a held task is still queued,
 but the next selection looks past it; `abort` puts a group's held tasks back in their old place.
 
-Order is by virtual time: each dispatched task moves its group's tag on by 1/weight, and the group with
-the least tag is next. A group that becomes active starts at the present virtual time, or at its own tag
-where that is later, so that idling earns nothing and costs nothing (Q1).
+Order is by virtual time: each dispatched task moves its group's tag on by its cost over the group's weight,
+and the group with the least tag is next. A group that becomes active starts at the present virtual time, or
+at its own tag where that is later, so that idling earns nothing and costs nothing (Q1).
+
+A task costs 1, or what whoever makes the queue says. Then it may turn out otherwise: `correct` moves a group
+to where its tasks' true costs put it, and nobody stands further before the virtual time than is allowed for.
+Where costs differ, a group of small ones keeps its turn for about as long as one of the largest takes.
 
 Cost: groups whose next task asks for the same resource vector stand in one lane, a heap by tag. There
 are few lanes however many groups there are, so what does not fit is skipped lane by lane, and a
@@ -20,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 
+from actors.scheduler.fair_groups import Group, Lane, TaskCosts
 from messages.tasks import (
     GroupName,
     HeadDemand,
@@ -33,45 +38,20 @@ from messages.tasks import (
 )
 
 
-class _Lane:
-    """The groups whose next task asks for one resource vector, parked ones included."""
-
-    __slots__ = ("groups", "heap", "request", "weight")
-
-    def __init__(self, request: SchedulerResourceRequest) -> None:
-        self.request = request
-        self.heap: list[tuple[float, int, _Group]] = []
-        self.groups = 0
-        self.weight = 0.0
-
-
-class _Group:
-    """One group's queued tasks and its place in the order."""
-
-    __slots__ = ("held", "lane", "parked", "place", "ready", "spec", "step", "tag", "ticket", "version")
-
-    def __init__(self, spec: TaskGroupSpec, tag: float, version: int) -> None:
-        self.spec = spec
-        self.step = 1.0 / spec.weight
-        self.tag = tag  # where the group stands once everything committed is counted
-        self.place = tag  # the same with everything held counted too: what orders it
-        self.ready: deque[SchedulableTask] = deque()
-        self.held: deque[SchedulableTask] = deque()
-        self.lane: _Lane | None = None
-        self.ticket = 0  # the number of its valid heap entry; any other entry is stale
-        self.version = version
-        self.parked = False
-
-
 class FairTaskQueue:
-    """Rules Q1 to Q6. All methods are O(log groups) or better unless they say otherwise."""
+    """Rules Q1 to Q6. All methods are O(log groups) or better unless they say otherwise.
 
-    def __init__(self) -> None:
-        self._groups: dict[GroupName, _Group] = {}
-        self._lanes: dict[SchedulerResourceRequest, _Lane] = {}
+    Without `costs` every task costs 1, and a group that was passed over keeps its place however long.
+    """
+
+    def __init__(self, costs: TaskCosts | None = None) -> None:
+        self._costs = costs
+        self._groups: dict[GroupName, Group] = {}
+        self._lanes: dict[SchedulerResourceRequest, Lane] = {}
         self._items: dict[TaskId, SchedulableTask] = {}
         self._idle_tags: dict[GroupName, float] = {}
         self._virtual_time = 0.0
+        self._turn: Group | None = None
         self._numbers = 0
         self._view: QueueView | None = None
 
@@ -113,11 +93,11 @@ class FairTaskQueue:
         lanes = [lane for lane in self._lanes.values() if fits is None or fits(lane.request)]
         if not lanes:
             return None
-        aside: list[tuple[_Lane, tuple[float, int, _Group]]] = []
+        aside: list[tuple[Lane, tuple[float, int, Group]]] = []
         try:
             while True:
-                first: tuple[float, int, _Group] | None = None
-                at: _Lane | None = None
+                first: tuple[float, int, Group] | None = None
+                at: Lane | None = None
                 for lane in lanes:
                     top = self._top(lane)
                     if top is not None and (first is None or top < first):
@@ -142,8 +122,12 @@ class FairTaskQueue:
         if group is None or not group.ready or group.ready[0] is not selection.item:
             raise ValueError(f"task {selection.item.task_id} is not the next of its group")
         ready, lane = group.ready, group.lane
+        if not group.held:
+            self._catch_up(group)
         group.held.append(ready.popleft())
         group.place += group.step
+        if group is not self._turn:
+            self._pass_turn_to(group)
         if (
             not ready
             or lane is None
@@ -155,7 +139,7 @@ class FairTaskQueue:
             return
         # By far the most frequent case: the group's entry is on top, and moves within its lane.
         group.ticket = self._numbers = self._numbers + 1
-        heapreplace(lane.heap, (group.place, group.ticket, group))
+        heapreplace(lane.heap, (group.place - group.stay, group.ticket, group))
 
     def commit(self, selection: QueueSelection) -> SchedulableTask | None:
         """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
@@ -168,13 +152,15 @@ class FairTaskQueue:
                 return None
             group.held.popleft()
         elif group.ready and group.ready[0] is item:
+            self._catch_up(group)
             group.ready.popleft()
             group.place += group.step
+            self._pass_turn_to(group)
             self._place(group)
         else:
             return None
         self._forget(item)
-        self._virtual_time = max(self._virtual_time, group.tag)
+        self._virtual_time = max(self._virtual_time, group.tag - group.stay)
         group.tag += group.step
         if not group.ready and not group.held:
             self._deactivate(group)
@@ -220,6 +206,27 @@ class FairTaskQueue:
     def queued_ids(self) -> list[TaskId]:
         """Return the ids of everything queued."""
         return list(self._items)
+
+    # -- costs -----------------------------------------------------------------------------------------
+
+    def reprice(self, name: GroupName) -> None:
+        """Ask anew what a group's further tasks cost. Not while any of them is held."""
+        group = self._groups.get(name)
+        if group is not None:
+            self._price(group)
+
+    def correct(self, spec: TaskGroupSpec, amount: float) -> None:
+        """Move a group on by what its dispatched tasks cost more than they were taken for, or back."""
+        move = amount / spec.weight
+        group = self._groups.get(spec.name)
+        if group is None:
+            tags = self._idle_tags
+            tags[spec.name] = tags.get(spec.name, self._virtual_time) + move
+            return
+        group.tag += move
+        group.place += move
+        if group.lane is not None and not group.parked:
+            self._push(group, group.lane)
 
     # -- passing over ----------------------------------------------------------------------------------
 
@@ -295,25 +302,43 @@ class FairTaskQueue:
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _activate(self, spec: TaskGroupSpec) -> _Group:
+    def _activate(self, spec: TaskGroupSpec) -> Group:
         tag = max(self._idle_tags.pop(spec.name, 0.0), self._virtual_time)
         # A version that no earlier group of this name had: a selection does not outlive its group.
-        group = self._groups[spec.name] = _Group(spec, tag, self._next_number())
+        group = self._groups[spec.name] = Group(spec, tag, self._next_number())
+        self._price(group)
         return group
 
-    def _deactivate(self, group: _Group) -> None:
+    def _price(self, group: Group) -> None:
+        if self._costs is not None:
+            group.price(self._costs.of(group.spec))
+
+    def _catch_up(self, group: Group) -> None:
+        """Bring a group that was passed over, or counted for too much, to where it may stand."""
+        least = self._virtual_time - group.behind
+        if group.tag < least:
+            group.tag = group.place = least
+
+    def _pass_turn_to(self, group: Group) -> None:
+        last, self._turn = self._turn, group
+        if last is not None and last is not group and last.stay and last.lane is not None and not last.parked:
+            self._push(last, last.lane)
+
+    def _deactivate(self, group: Group) -> None:
         del self._groups[group.spec.name]
+        if group is self._turn:
+            self._turn = None
         if not self._groups:
             # Nothing is queued: whoever comes next starts level.
             self._virtual_time = max([self._virtual_time, group.tag, *self._idle_tags.values()])
             self._idle_tags.clear()
-        elif group.tag > self._virtual_time:
-            self._idle_tags[group.spec.name] = group.tag
+        elif group.tag > self._virtual_time or self._costs is not None:
+            self._idle_tags[group.spec.name] = group.tag  # one that lies back may yet be moved on
             if len(self._idle_tags) > 2 * len(self._groups) + 16:
                 now = self._virtual_time
                 self._idle_tags = {name: tag for name, tag in self._idle_tags.items() if tag > now}
 
-    def _place(self, group: _Group) -> None:
+    def _place(self, group: Group) -> None:
         """Bring a group's lane and heap entry up to date with its next task."""
         if not group.ready:
             self._leave_lane(group)
@@ -323,25 +348,29 @@ class FairTaskQueue:
         if lane is None or (lane.request is not request and lane.request != request):
             lane = self._change_lane(group, request)
         if not group.parked:
-            self._numbers += 1
-            group.ticket = self._numbers
-            if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
-                lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
-                heapify(lane.heap)
-            heappush(lane.heap, (group.place, group.ticket, group))
+            self._push(group, lane)
 
-    def _change_lane(self, group: _Group, request: SchedulerResourceRequest) -> _Lane:
+    def _push(self, group: Group, lane: Lane) -> None:
+        """Enter a group in its lane where it stands now; any other entry of it is stale."""
+        group.ticket = self._numbers = self._numbers + 1
+        key = group.place - group.stay if group is self._turn else group.place
+        heappush(lane.heap, (key, group.ticket, group))
+        if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
+            lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
+            heapify(lane.heap)
+
+    def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)
         lane = self._lanes.get(request)
         if lane is None:
-            lane = self._lanes[request] = _Lane(request)
+            lane = self._lanes[request] = Lane(request)
         lane.groups += 1
         lane.weight += group.spec.weight
         group.lane = lane
         self._view = None
         return lane
 
-    def _leave_lane(self, group: _Group) -> None:
+    def _leave_lane(self, group: Group) -> None:
         lane = group.lane
         if lane is None:
             return
@@ -353,7 +382,7 @@ class FairTaskQueue:
         group.ticket = 0
         self._view = None
 
-    def _top(self, lane: _Lane) -> tuple[float, int, _Group] | None:
+    def _top(self, lane: Lane) -> tuple[float, int, Group] | None:
         heap = lane.heap
         while heap:
             entry = heap[0]

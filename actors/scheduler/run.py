@@ -205,7 +205,7 @@ class JobRun:
 
     def on_returned(self, message: TaskLeasesReturned, now: float) -> list[Outgoing]:
         """Apply the outcomes of accepted releases, and only of those (T14)."""
-        self.dispatcher.apply(message.view)
+        self.dispatcher.returned(message)
         touched: dict[int, None] = {}
         for release in message.releases:
             if not release.result.released:
@@ -272,9 +272,12 @@ class JobRun:
 
     # -- ending --------------------------------------------------------------------------------------
 
-    def stop(self, status: JobStatus, reason: str) -> None:
+    def stop(self, status: JobStatus, reason: str, now: float) -> None:
         """Admit and start nothing more; what runs is left to end."""
         self.stop_status = status
+        unrun = {"queued": len(self.dispatcher.queue), "deferred": len(self.failures.deferrals)}
+        if any(unrun.values()):
+            self.facts.add(Event("queue_drained", now, reason_or_outcome=status, diagnostics=unrun))
         if status in ("failed", "early_shutdown") or self.failures.first_error is None:
             self.failures.first_error = reason
         self.failures.deferrals.clear()

@@ -222,7 +222,7 @@ class TaskAdmissionCore:
                     )
                 )
             releases.append(TaskLeaseRelease(lease, outcome, result))
-        returned_leases = TaskLeasesReturned(releases, ledger.take_update())
+        returned_leases = TaskLeasesReturned(releases, ledger.take_update(), now)
         accepted = [release for release in releases if release.result.released]
         released = RecordTaskEvents(
             "task_lease_released",

@@ -9,6 +9,7 @@ from actors.task_admission.policies.bounded_borrow import (
     BoundedBorrowTaskAdmissionPolicy,
 )
 from actors.task_admission.policies.provider_aware import ProviderAwareTaskAdmissionPolicy
+from actors.task_admission.policies.service_time_fair import ServiceTimeFairTaskAdmissionPolicy
 from actors.task_admission.policies.strict_fair import StrictFairTaskAdmissionPolicy
 from messages.callables import resolve_reference
 from messages.hints import possible
@@ -18,6 +19,7 @@ __all__ = [
     "BoundedBorrowConfig",
     "BoundedBorrowTaskAdmissionPolicy",
     "ProviderAwareTaskAdmissionPolicy",
+    "ServiceTimeFairTaskAdmissionPolicy",
     "StrictFairTaskAdmissionPolicy",
     "policy_named",
 ]
@@ -27,6 +29,7 @@ _METHODS = ("evaluate", "on_acquire", "on_release")
 _POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
     "bounded_borrow": BoundedBorrowTaskAdmissionPolicy,
     "provider_aware": ProviderAwareTaskAdmissionPolicy,
+    "service_time_fair": ServiceTimeFairTaskAdmissionPolicy,
     "strict_fair": StrictFairTaskAdmissionPolicy,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actors.scheduler.health_beat import HEALTH_SECONDS
 from messages.scheduler import DroppedRow, GeneratorProgress
 from messages.storage import LoadRowGroup, StoreRowGroup
 from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases
@@ -439,7 +440,7 @@ def test_t14_nothing_is_tried_again_before_its_lease_has_been_accounted_for():
     world.hold_back("task_admission")
     world.give_back((start.lease, retryable()))
     world.at(30.0)
-    assert (world.tasks(), world.core.next_deadline()) == ([], None)
+    assert (world.tasks(), world.core.next_deadline()) == ([], 30.0 + HEALTH_SECONDS)
     world.let_through("task_admission")
     assert world.core.next_deadline() == 31.0
     world.at(31.0)
