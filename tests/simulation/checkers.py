@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from actors.evidence.reader import BadLine, LogLine
 from actors.evidence.report import render
 from actors.evidence.verify import Verifier
-from actors.telemetry.log_codec import LogFormatError, decode_line
+from actors.inspection.story import RunStory
+from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.scheduler import JobRejected
 from tests.simulation.faults import FailingDisk
@@ -66,6 +69,22 @@ def _logs(played):
         wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
+
+
+def idleness(world, played):
+    """Return where admissible work was kept waiting (T13). Steps take no time where there is no jitter."""
+    if world.scheduling.jitter or played.log_failed:
+        return
+    for process, log in enumerate(played.logs):
+        story, decoder = RunStory(), LogDecoder()
+        for line in log.splitlines(keepends=True):
+            with contextlib.suppress(LogFormatError):
+                record = decode_line(line)
+                if isinstance(record, EventRecord):
+                    story.add(decoder.decode(record))
+        run = story.explain()
+        if run is not None and run.queue.ready_idle_seconds:
+            yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"
 
 
 # -- the end -----------------------------------------------------------------------------------------

@@ -68,7 +68,11 @@ class LostActor(_Fault, frozen=True):
 
 
 class LostReply(_Fault, frozen=True):
-    """The worker dies while it sends: what it tells an actor then never arrives, and it begins anew."""
+    """The worker dies while it sends: what it tells an actor then never arrives, and it begins anew.
+
+    `to` task admission these are the ends of tasks, to the scheduler that a job is prepared. What it tells
+    request admission is not lost: between actors of one process no message is, and that is relied upon.
+    """
 
     number: int
     to: str = TASK_ADMISSION
@@ -281,8 +285,8 @@ def _fault(chance, kind, job):
         case "cancel":
             return Cancel(step, chance.choice((0, 0, 1, 20)))
         case "reply":
-            to = chance.choice((TASK_ADMISSION, TASK_ADMISSION, REQUEST_ADMISSION, SCHEDULER))
-            return LostReply(chance.randrange(1, 3 if to == SCHEDULER else 20), to)
+            to = chance.choice((TASK_ADMISSION, TASK_ADMISSION, SCHEDULER))
+            return LostReply(chance.randrange(1, 3 if to == SCHEDULER else 10), to)
         case "shutdown":
             return Shutdown(step)
         case "stopped":

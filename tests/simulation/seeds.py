@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from messages.job import FailurePolicy, PythonColumn, SimulatedProvider
-from tests.simulation.checkers import differences, problems_of
+from tests.simulation.checkers import differences, idleness, problems_of
 from tests.simulation.play import play
 from tests.simulation.worlds import World, draw, without
 
@@ -36,13 +36,15 @@ class Verdict(NamedTuple):
 
 
 def judge(world, *, compare=None):
-    """Play a world and return the verdict. `compare`: whether to play it without faults, too."""
+    """Play a world and return the verdict. `compare`: whether to play it without faults, too, and to read on
+    how its time was spent."""
     compare = world.seed % _COMPARED == 0 if compare is None else compare
     try:
         came = play(world)
         problems = problems_of(world, came)
         if compare:
             problems += differences(world, came, play(without_trouble(world)))
+            problems += idleness(world, came)
     except Exception as error:  # noqa: BLE001 - whatever breaks, it is a finding
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
