@@ -43,6 +43,7 @@ def problems_of(world, played):
         found += _drops(world, played)
     found += _left_over(played)
     found += _next(played)
+    found += _made_again(played)
     found += [f"loop: {message}: {error!r}" for message, error in played.loop_failures if _is_ours(error)]
     return found
 
@@ -69,6 +70,26 @@ def _logs(played):
         wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
+
+
+def _made_again(played):
+    """What is in the journal is paid for: no later process makes it again (R14)."""
+    for process, (kept, log) in enumerate(zip(played.journaled, played.logs, strict=True)):
+        for event in _events(log) if kept else ():
+            about = event.correlation
+            if event.event_kind == "worker_spawned":
+                cell = (about.task_column, about.row_group, about.row_index)
+                if cell in kept:
+                    yield f"process {process}: {cell} was in the journal, and is made again"
+
+
+def _events(log):
+    decoder = LogDecoder()
+    for line in log.splitlines(keepends=True):
+        with contextlib.suppress(LogFormatError):
+            record = decode_line(line)
+            if isinstance(record, EventRecord):
+                yield decoder.decode(record).event
 
 
 def idleness(world, played):

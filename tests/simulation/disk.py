@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import msgspec
 
 from actors.storage.files import FileRuns
 from actors.storage.folder import NotARunFolderError, open_run_folder
+from messages.storage import JournalRecord
 
 FOLDER = object()
 NOW = datetime(2001, 1, 1, tzinfo=UTC)
@@ -237,6 +239,19 @@ def _tear(file, chance):
 def runs_on(disk, unsettled):
     """Return where runs are kept on this disk."""
     return FileRuns(disk, wall_clock=lambda: NOW, unsettled=unsettled)
+
+
+def journaled_on(disk, out):
+    """Return the cells whose values are on the disk, as (column, row group, row), of whole lines only."""
+    folder = Path(out) / "journal"
+    found = set()
+    for path in disk.names(folder) if disk.kind(folder) == "folder" else ():
+        with contextlib.suppress(msgspec.DecodeError, ValueError):
+            for line in disk.lines(path):
+                if line.endswith(b"\n"):
+                    record = msgspec.json.decode(line, type=JournalRecord)
+                    found.add((record.column, record.row_group, record.row))
+    return found
 
 
 def rows_on(disk, out):

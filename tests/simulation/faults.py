@@ -263,12 +263,17 @@ assert set(_LOSABLE) == set(ACTOR_NAMES)
 
 
 def draw_faults(chance, job, *, in_folder):
-    """Return the faults of a world: often none, sometimes several."""
-    number = chance.choice((0, 0, 1, 1, 1, 2, 3))
+    """Return the faults of a world: often none, sometimes several, which may come close together."""
+    number = chance.choice((0, 0, 1, 1, 1, 2, 3, 4))
+    near = chance.random() < 0.5
     kinds = ["lost", "lost", "lost", "cancel", "shutdown", "repeated", "late", "log", "reply"]
     if in_folder:
         kinds += ["killed", "killed", "stopped", "disk", "disk"]
-    faults = tuple(_fault(chance, chance.choice(kinds), job) for _ in range(number))
+    step = _step(chance)
+    faults = tuple(
+        _fault(chance, chance.choice(kinds), job, step + chance.randrange(12) if near else _step(chance))
+        for _ in range(number)
+    )
     if not any(fault.ends_process for fault in faults):
         return faults
     return tuple(
@@ -277,8 +282,11 @@ def draw_faults(chance, job, *, in_folder):
     )
 
 
-def _fault(chance, kind, job):
-    step = chance.choice((chance.randrange(60), chance.randrange(20, 300), chance.randrange(40, 1200)))
+def _step(chance):
+    return chance.choice((chance.randrange(60), chance.randrange(20, 300), chance.randrange(40, 1200)))
+
+
+def _fault(chance, kind, job, step):
     match kind:
         case "lost":
             return LostActor(chance.choice(_LOSABLE), step)

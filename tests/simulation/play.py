@@ -18,14 +18,14 @@ from messages._base import ACTOR_NAMES, SCHEDULER
 from messages.job import ChatColumn, Job, ModelConfig, SequenceColumn, SimulatedProvider
 from messages.scheduler import CancelJob, JobFinished, JobRejected, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
-from tests.simulation.disk import SimulatedDisk, rows_on, runs_on
+from tests.simulation.disk import SimulatedDisk, journaled_on, rows_on, runs_on
 from tests.simulation.logs import SimulatedLogs
 from tests.simulation.stage import Stage, StuckError
 from tests.simulation.virtual_time import VirtualClock
 
 CLIENT = "client"
 OUT = "/out"
-MOST_STEPS = 200_000
+MOST_STEPS = 1_000_000
 LONGEST = 20_000.0
 """Virtual seconds that a job may take: all of a world's troubles end long before."""
 
@@ -48,7 +48,8 @@ class Played:
     """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end.
 
     `next_job` is what the same system answered the next job; None where there was no asking any more.
-    `ended` is how many processes ended before the job was over, `faults` what has gone wrong, by kind.
+    `ended` is how many processes ended before the job was over, `faults` what has gone wrong, by kind, and
+    `journaled` what each process found of cells that an earlier one had finished.
     """
 
     def __init__(self):
@@ -67,6 +68,7 @@ class Played:
         self.dropped = []
         self.next_job = None
         self.faults = Counter()
+        self.journaled = []
 
     @property
     def result(self):
@@ -314,6 +316,7 @@ def _played(world):
             faults += [fault for fault in others if not fault.resumed]
         elif process == len(ends):
             faults += [fault for fault in others if fault.resumed]
+        played.journaled.append(journaled_on(disk, OUT))
         current = Play(world, played, disk, seed=process, faults=faults, resume=process > 0)
         try:
             current.run()
