@@ -7,7 +7,7 @@ a lease begins and ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from actors.task_admission.ledger import Ledger
@@ -40,9 +40,15 @@ from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 
 
 class TaskAdmissionCore:
-    """One generation of task admission."""
+    """One generation of task admission. `unread` is what a lost one had put aside until it had recovered."""
 
-    def __init__(self, policy_named: Callable[[str], TaskAdmissionPolicy], *, generation: int = 1) -> None:
+    def __init__(
+        self,
+        policy_named: Callable[[str], TaskAdmissionPolicy],
+        *,
+        generation: int = 1,
+        unread: Iterable[Message] = (),
+    ) -> None:
         self._policy_named = policy_named
         self._generation = generation
         self._policy: TaskAdmissionPolicy | None = None
@@ -60,12 +66,17 @@ class TaskAdmissionCore:
         }
         self._reissued: dict[int, TaskLease] = {}
         self._awaiting: AwaitTaskLeases | None = None
-        self._until_recovered: list[Message] = []
+        self._until_recovered: list[Message] = list(unread)
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
         """The commands of `messages.task_admission`, and what request admission tells."""
         return frozenset(self._handlers)
+
+    @property
+    def unread(self) -> tuple[Message, ...]:
+        """What was put aside until the recovery: it is its successor's, should this incarnation be lost."""
+        return tuple(self._until_recovered)
 
     @property
     def generation(self) -> int:
