@@ -7,6 +7,7 @@ a lease begins and ends.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,7 +67,7 @@ class TaskAdmissionCore:
         }
         self._reissued: dict[int, TaskLease] = {}
         self._awaiting: AwaitTaskLeases | None = None
-        self._until_recovered: list[Message] = list(unread)
+        self._until_recovered: deque[Message] = deque(unread)
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
@@ -143,9 +144,8 @@ class TaskAdmissionCore:
         recovered = TaskLeasesRecovered(message.run_id, self._generation, leases, self._ledger.snapshot())
         outgoing = [Outgoing(TELEMETRY, RecordEvents("scheduler", events))] if events else []
         outgoing.append(Outgoing(message.reply_to or SCHEDULER, recovered))
-        waiting, self._until_recovered = self._until_recovered, []
-        for waited in waiting:
-            outgoing += self.handle(waited, now=now)
+        while self._until_recovered:  # one by one: while something waits here, not all is settled
+            outgoing += self.handle(self._until_recovered.popleft(), now=now)
         return outgoing + self._settled()
 
     def _begin(self, run_id: str, config: TaskAdmissionConfig) -> None:
@@ -278,7 +278,7 @@ class TaskAdmissionCore:
     def _settled(self) -> list[Outgoing]:
         """Return the answer to whoever awaits that every lease is back, if it is so."""
         waiting = self._awaiting
-        if waiting is None or self._recovering or self._ledger.active:
+        if waiting is None or self._recovering or self._until_recovered or self._ledger.active:
             return []
         self._awaiting = None
         return [Outgoing(waiting.reply_to or SCHEDULER, TaskLeasesSettled(waiting.run_id))]
