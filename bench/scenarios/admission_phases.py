@@ -6,6 +6,7 @@ from typing import get_args
 
 from bench.admission_phases import CAPACITY, MODELS, PHASES, Resources, run_phases
 from bench.results import CPU_US_PER_TASK, PEAK_MIB, Curve, Figure, Run, Scenario, Side, part_of
+from messages.job import Limits
 
 QUEUED, GROUPS = (1_000, 10_000, 100_000), (1, 8, 64, 256)
 RESOURCES: tuple[Resources, ...] = get_args(Resources)
@@ -92,7 +93,7 @@ SCENARIO = Scenario(
             "model": f"submission, llm_wait and one of {MODELS} models",
             "mixed": "every other group is local",
         },
-        "policy": "provider_aware, nothing under pressure",
+        "policy": f"{Limits().policy}, nothing under pressure",
         "tasks_at_once": CAPACITY,
         "cycle": "one thread, the actors' cores without their mailboxes; percentiles over batches",
     },
