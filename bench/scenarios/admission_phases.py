@@ -24,13 +24,13 @@ def _side(queued: int, groups: int, resources: Resources) -> Side:
 
 
 def _measured(queued: int, groups: int, measure: str, unit: str = " us") -> Figure:
-    side = _name(queued, groups, "mixed")
+    side = _name(queued, groups, "model")
     label = f"{measure.replace('_', ' ')}, {side}"
     return Figure(label, "measured", side, measure=measure, measured_in=unit)
 
 
 def _ratio(over: tuple[int, int], under: tuple[int, int]) -> Figure:
-    one, other = _name(*over, "mixed"), _name(*under, "mixed")
+    one, other = _name(*over, "model"), _name(*under, "model")
     return Figure(
         f"cycle p50, {one}, over {under[0]:,} and {under[1]}",
         "measured ratio",
