@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import bench
 from bench.admission_phases import PHASES, run_phases
 from bench.logs import run_logged
 from bench.memory import MemoryWatch
@@ -28,6 +32,13 @@ def test_scenarios_have_ids_and_names_of_their_own():
     assert named("p3") is named("against-counting-sink")
     with pytest.raises(KeyError):
         named("P99")
+
+
+def test_the_readme_says_what_every_scenario_asks():
+    readme = (Path(bench.__file__).parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## What each figure means")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
+    assert {scenario.id for scenario in SCENARIOS} <= set(told)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
