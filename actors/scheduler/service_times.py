@@ -67,13 +67,12 @@ class ServiceTimes:
         self._numbers = 0
         self._changed: dict[GroupName, None] = {}
         self._longest: list[tuple[float, GroupName]] = []
-        self._sum_of_means = 0.0
-        self._known = 0
+        self._longest_told = LEAST_SECONDS
 
     # -- the queue's side ----------------------------------------------------------------------------
 
     def of(self, group: TaskGroupSpec) -> TaskCost:
-        """Return a task's expected lease-seconds. A group without a past is taken for an average one.
+        """Return a task's expected lease-seconds. A group without a past is charged as its tasks go on.
 
         Before the virtual time it may stand by as many tasks as it has had out at once, any of which may end
         sooner than expected, and one more.
@@ -94,13 +93,18 @@ class ServiceTimes:
     def expected(self, name: GroupName) -> float:
         """Return what a group's next task is expected to take, seconds."""
         past = self._groups.get(name)
-        if past is not None and past.seen:
-            return max(past.mean, LEAST_SECONDS)
-        return max(self._sum_of_means / self._known, LEAST_SECONDS) if self._known else LEAST_SECONDS
+        return LEAST_SECONDS if past is None else max(past.mean, LEAST_SECONDS)
 
     def take_news(self) -> Iterable[GroupName]:
-        """Return the groups whose tasks cost something else than when this was last asked."""
+        """Return the groups whose tasks cost something else than when this was last asked.
+
+        All of them where the longest tasks have become twice as long, or half: turns are measured by these.
+        """
         changed, self._changed = self._changed, {}
+        longest = self._longest_price() if self._longest else 0.0
+        if not self._longest_told / 2 < longest < self._longest_told * 2:
+            self._longest_told = longest
+            changed |= dict.fromkeys(self._groups)
         return changed
 
     # -- what happens --------------------------------------------------------------------------------
@@ -179,11 +183,8 @@ class ServiceTimes:
         return [(self._groups[name].spec, change) for name, change in changes.items()]
 
     def _learn(self, past: _Past, seconds: float) -> None:
-        self._sum_of_means -= past.mean
-        self._known += not past.seen
         past.seen += 1
         past.mean += (seconds - past.mean) / min(past.seen, RECENT)
-        self._sum_of_means += past.mean
 
     def _longest_price(self) -> float:
         """Return the greatest price of any group; what stands above it in the heap is out of date."""
