@@ -140,7 +140,7 @@ class PricedQueueMachine(RuleBasedStateMachine):
 
     @rule(name=names, amount=st.floats(-10.0, 10.0))
     def correct(self, name, amount):
-        self.queue.correct(self.groups[name], amount)
+        self.queue.correct([(self.groups[name], amount)])
         self.model.correct(name, amount)
 
     @precondition(lambda self: not self.held)
