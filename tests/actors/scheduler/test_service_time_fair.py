@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.scheduler.service_times import MOST_IN_A_ROW
+from actors.scheduler.fair_queue import FairTaskQueue
+from actors.scheduler.service_times import MOST_IN_A_ROW, ServiceTimes
+from tests.actors.scheduler.control_builders import a_group, an_item
 from tests.actors.scheduler.service_world import ServiceWorld
 
 NAMES = ("a", "b", "c", "d")
@@ -172,3 +174,23 @@ def test_q1_a_group_whose_tasks_have_become_slow_is_charged_while_the_first_of_t
     for _ in world.keep_busy({"turned": slow, "steady": repeat(0.05)}, tasks=2000):
         pass
     assert sum(task.group == "turned" and task.seconds > 1 for task in world.dispatched) <= 6
+
+
+@settings(max_examples=50, deadline=None)
+@given(amounts=st.lists(st.floats(-5, 5), min_size=12, max_size=30, unique=True))
+def test_q1_many_corrections_at_once_are_as_good_as_one_after_the_other(amounts):
+    def order(corrected):
+        queue = FairTaskQueue(ServiceTimes())
+        groups = [a_group(f"g{number}") for number in range(len(amounts))]
+        queue.enqueue([an_item(number, group) for number, group in enumerate(groups)])
+        corrected(queue, list(zip(groups, amounts, strict=True)))
+        queue.check()
+        taken = []
+        while (selection := queue.select_next(lambda _: True)) is not None:
+            queue.hold(selection)
+            taken.append(selection.item.task_id)
+        return taken
+
+    at_once = order(lambda queue, changes: queue.correct(changes))
+    one_by_one = order(lambda queue, changes: [queue.correct([change]) for change in changes])
+    assert at_once == one_by_one == sorted(range(len(amounts)), key=amounts.__getitem__)
