@@ -40,8 +40,7 @@ class _Moment(NamedTuple):
 class Course:
     """All executions of a run. `measured` are the columns whose tasks take the capacity.
 
-    left: leases and waiters afterwards. hidden_waiters: started workers that waited for a scheduler resource,
-    by a log of `log_lines` lines; a peer has none.
+    left: leases and waiters afterwards. hidden_waiters: started workers that waited for a scheduler resource.
     """
 
     executions: list[Execution]
@@ -49,7 +48,6 @@ class Course:
     measured: frozenset[str]
     left: int = 0
     hidden_waiters: int = 0
-    log_lines: int = 0
 
     def of(self, columns: Collection[str]) -> list[Execution]:
         """Return the executions of some columns, in the order of their leases."""
