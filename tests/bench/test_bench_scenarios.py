@@ -79,6 +79,7 @@ def test_a_job_of_a_million_row_groups_begins_and_is_cancelled_without_a_row():
     run = run_preparing(1_000_000, out=True)
     assert (run.tasks, run.leases_left) == (1, 0)
     assert run.evidence.final_task_snapshot["active_leases"] == 0
+    assert run.evidence.hidden_waiters == 0
 
 
 @pytest.mark.parametrize("name", ["actors.jsonl", "actors.jsonl.gz"])
