@@ -53,9 +53,10 @@ def test_figures_speak_of_sides_that_are_there(scenario):
     assert any(figure.bar for figure in scenario.figures) or not scenario.id.startswith("P")
 
 
+@pytest.mark.parametrize("policy", ["provider_aware", "service_time_fair"])
 @pytest.mark.parametrize("resources", ["local", "model", "mixed"])
-def test_every_phase_of_an_admission_cycle_is_told_and_every_lease_comes_back(resources):
-    run = run_phases(600, 8, resources)
+def test_every_phase_of_an_admission_cycle_is_told_and_every_lease_comes_back(resources, policy):
+    run = run_phases(600, 8, resources, policy=policy)
     assert (run.tasks, run.leases_left) == (600, 0)
     assert run.evidence.final_task_snapshot["releases_by_reason"] == {"released": 600}
     for phase in ("cycle", *PHASES):
