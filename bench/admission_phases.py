@@ -19,6 +19,7 @@ from bench.memory import MemoryWatch
 from bench.results import BenchError, Evidence, Run
 from bench.statistics import percentile
 from bench.stopwatch import Stopwatch
+from messages.job import Limits
 from messages.task_admission import (
     AcquireTaskLeases,
     ConfigureTaskAdmission,
@@ -72,7 +73,7 @@ class _Clock:
         self._since = time.perf_counter()
 
 
-def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = "provider_aware") -> Run:
+def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = Limits().policy) -> Run:
     """Take `tasks` tasks of so many groups through the whole cycle, all queued before the first is selected.
 
     The measures are microseconds per task of each phase and of a whole cycle, `<phase>_p50` and `_p95` over
@@ -112,11 +113,11 @@ def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = "
 def _cycle(dispatcher: Dispatcher, core: TaskAdmissionCore, clock: _Clock) -> int:
     """Take one batch from the queue to its leases' return; return how many tasks it had."""
     clock.start()
-    selections = dispatcher.select()
+    selections = dispatcher.select(now=time.monotonic())
     if not selections:
         return 0
     clock.lap("select", len(selections))
-    told = core.handle(AcquireTaskLeases(selections), now=0.0)
+    told = core.handle(AcquireTaskLeases(selections), now=time.monotonic())
     clock.lap("acquire", len(selections))
     (decided,) = [each.message for each in told if isinstance(each.message, TaskLeasesDecided)]
     clock.start()
@@ -126,9 +127,9 @@ def _cycle(dispatcher: Dispatcher, core: TaskAdmissionCore, clock: _Clock) -> in
         raise BenchError(f"{len(starts)} of {len(selections)} selected tasks were admitted")
     returns = ReturnTaskLeases([TaskLeaseReturn(lease, _DONE) for _, lease in starts])
     clock.start()
-    for each in core.handle(returns, now=0.0):
+    for each in core.handle(returns, now=time.monotonic()):
         if isinstance(each.message, TaskLeasesReturned):
-            dispatcher.apply(each.message.view)
+            dispatcher.returned(each.message)
     clock.lap("return", len(selections))
     return len(starts)
 

@@ -39,7 +39,6 @@ from messages.tasks import (
     SchedulableTask,
     SchedulerResourceKey,
     SchedulerResourceRequest,
-    TaskGroupSpec,
     TaskId,
 )
 
@@ -84,7 +83,7 @@ class Dispatcher:
             return []
         self._now = now
         if self._times is not None:
-            self._charge(self._times.overdue(now))
+            self.queue.correct(self._times.overdue(now))
             for name in self._times.take_news():
                 self.queue.reprice(name)
         queue, available = self.queue, self._view.resources_available
@@ -123,7 +122,7 @@ class Dispatcher:
                 starts.append((item, lease))
         stale.extend(granted.values())  # for nothing that was asked: it must not be kept
         if self._times is not None:
-            self._times.began(lease for _, lease in starts)
+            self._times.began([lease for _, lease in starts])
         self.apply(decided.view)
         self._put_back(selections, decided)
         return starts, stale
@@ -132,7 +131,7 @@ class Dispatcher:
         """Take in which leases are back: what is free, and what their groups have really taken."""
         self.apply(message.view)
         if self._times is not None:
-            self._charge(self._times.ended(message.releases, message.returned_at))
+            self.queue.correct(self._times.ended(message.releases, message.returned_at))
 
     def apply(self, update: TaskAdmissionViewUpdate) -> None:
         """Bring the copy of the view up to date; groups whose leases changed are looked at again."""
@@ -204,10 +203,6 @@ class Dispatcher:
             if turns_given or not self._give_turns():
                 return selection
             turns_given = True
-
-    def _charge(self, changes: list[tuple[TaskGroupSpec, float]]) -> None:
-        for spec, amount in changes:
-            self.queue.correct(spec, amount)
 
     def _is_eligible(self, item: SchedulableTask) -> bool:
         decision = self._policy.evaluate(item, self._queue_view(), self._view)

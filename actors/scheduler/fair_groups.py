@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from heapq import heapify, heappop
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -41,6 +42,25 @@ class Lane:
         self.heap: list[tuple[float, int, Group]] = []
         self.groups = 0
         self.weight = 0.0
+
+    def top(self) -> tuple[float, int, Group] | None:
+        """Return the entry of the group that is first; stale ones above it are dropped."""
+        heap = self.heap
+        while heap:
+            entry = heap[0]
+            if entry[1] == entry[2].ticket and entry[2].lane is self:
+                return entry
+            heappop(heap)
+        return None
+
+    def reorder(self, turn: Group | None) -> None:
+        """Enter every group where it stands now, `turn` being whose turn it is; drop what is stale."""
+        self.heap = [
+            (group.place - group.stay if group is turn else group.place, ticket, group)
+            for _, ticket, group in self.heap
+            if ticket == group.ticket and group.lane is self
+        ]
+        heapify(self.heap)
 
 
 class Group:

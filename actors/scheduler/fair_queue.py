@@ -21,8 +21,8 @@ selection costs O(lanes + log groups).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush, heapreplace
 
 from actors.scheduler.fair_groups import Group, Lane, TaskCosts
 from messages.tasks import (
@@ -99,7 +99,7 @@ class FairTaskQueue:
                 first: tuple[float, int, Group] | None = None
                 at: Lane | None = None
                 for lane in lanes:
-                    top = self._top(lane)
+                    top = lane.top()
                     if top is not None and (first is None or top < first):
                         first, at = top, lane
                 if first is None or at is None:
@@ -122,7 +122,7 @@ class FairTaskQueue:
         if group is None or not group.ready or group.ready[0] is not selection.item:
             raise ValueError(f"task {selection.item.task_id} is not the next of its group")
         ready, lane = group.ready, group.lane
-        if not group.held:
+        if not group.held and group.tag < self._virtual_time - group.behind:
             self._catch_up(group)
         group.held.append(ready.popleft())
         group.place += group.step
@@ -152,7 +152,8 @@ class FairTaskQueue:
                 return None
             group.held.popleft()
         elif group.ready and group.ready[0] is item:
-            self._catch_up(group)
+            if group.tag < self._virtual_time - group.behind:
+                self._catch_up(group)
             group.ready.popleft()
             group.place += group.step
             self._pass_turn_to(group)
@@ -215,18 +216,26 @@ class FairTaskQueue:
         if group is not None:
             self._price(group)
 
-    def correct(self, spec: TaskGroupSpec, amount: float) -> None:
-        """Move a group on by what its dispatched tasks cost more than they were taken for, or back."""
-        move = amount / spec.weight
-        group = self._groups.get(spec.name)
-        if group is None:
-            tags = self._idle_tags
-            tags[spec.name] = tags.get(spec.name, self._virtual_time) + move
-            return
-        group.tag += move
-        group.place += move
-        if group.lane is not None and not group.parked:
-            self._push(group, group.lane)
+    def correct(self, changes: Sequence[tuple[TaskGroupSpec, float]]) -> None:
+        """Move groups on by what their dispatched tasks cost more than they were taken for, or back.
+
+        O(log groups) for each, and less where they are many.
+        """
+        groups, tags = self._groups, self._idle_tags
+        many = len(changes) > max(8, len(groups) // 4)
+        for spec, amount in changes:
+            move = amount / spec.weight
+            group = groups.get(spec.name)
+            if group is None:
+                tags[spec.name] = tags.get(spec.name, self._virtual_time) + move
+                continue
+            group.tag += move
+            group.place += move
+            if not many and group.lane is not None and not group.parked:
+                self._push(group, group.lane)
+        if many:
+            for lane in self._lanes.values():
+                lane.reorder(self._turn)
 
     # -- passing over ----------------------------------------------------------------------------------
 
@@ -315,9 +324,7 @@ class FairTaskQueue:
 
     def _catch_up(self, group: Group) -> None:
         """Bring a group that was passed over, or counted for too much, to where it may stand."""
-        least = self._virtual_time - group.behind
-        if group.tag < least:
-            group.tag = group.place = least
+        group.tag = group.place = self._virtual_time - group.behind
 
     def _pass_turn_to(self, group: Group) -> None:
         last, self._turn = self._turn, group
@@ -356,8 +363,7 @@ class FairTaskQueue:
         key = group.place - group.stay if group is self._turn else group.place
         heappush(lane.heap, (key, group.ticket, group))
         if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
-            lane.heap = [entry for entry in lane.heap if entry[1] == entry[2].ticket]
-            heapify(lane.heap)
+            lane.reorder(self._turn)
 
     def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)
@@ -381,15 +387,6 @@ class FairTaskQueue:
         group.lane = None
         group.ticket = 0
         self._view = None
-
-    def _top(self, lane: Lane) -> tuple[float, int, Group] | None:
-        heap = lane.heap
-        while heap:
-            entry = heap[0]
-            if entry[1] == entry[2].ticket and entry[2].lane is lane:
-                return entry
-            heappop(heap)
-        return None
 
     def _next_number(self) -> int:
         self._numbers += 1

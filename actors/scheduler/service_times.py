@@ -8,9 +8,10 @@ messages; all of this is forgotten with the scheduler, and learnt anew by the ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from math import inf
+from typing import TypeAlias
 
 from actors.scheduler.fair_groups import TaskCost
 from messages.task_admission import TaskLease, TaskLeaseRelease
@@ -46,12 +47,8 @@ class _Past:
         self.price = 0.0
 
 
-class _Running(NamedTuple):
-    """One task under its lease: since when, and what it is charged with so far."""
-
-    past: _Past
-    since: float
-    charged: float
+_Running: TypeAlias = tuple[_Past, float, float]
+"""One task under its lease: its group's past, since when, and what it is charged with so far."""
 
 
 class ServiceTimes:
@@ -67,13 +64,12 @@ class ServiceTimes:
         self._numbers = 0
         self._changed: dict[GroupName, None] = {}
         self._longest: list[tuple[float, GroupName]] = []
-        self._sum_of_means = 0.0
-        self._known = 0
+        self._longest_told = LEAST_SECONDS
 
     # -- the queue's side ----------------------------------------------------------------------------
 
     def of(self, group: TaskGroupSpec) -> TaskCost:
-        """Return a task's expected lease-seconds. A group without a past is taken for an average one.
+        """Return a task's expected lease-seconds. A group without a past is charged as its tasks go on.
 
         Before the virtual time it may stand by as many tasks as it has had out at once, any of which may end
         sooner than expected, and one more.
@@ -94,22 +90,27 @@ class ServiceTimes:
     def expected(self, name: GroupName) -> float:
         """Return what a group's next task is expected to take, seconds."""
         past = self._groups.get(name)
-        if past is not None and past.seen:
-            return max(past.mean, LEAST_SECONDS)
-        return max(self._sum_of_means / self._known, LEAST_SECONDS) if self._known else LEAST_SECONDS
+        return LEAST_SECONDS if past is None else max(past.mean, LEAST_SECONDS)
 
     def take_news(self) -> Iterable[GroupName]:
-        """Return the groups whose tasks cost something else than when this was last asked."""
+        """Return the groups whose tasks cost something else than when this was last asked.
+
+        All of them where the longest tasks have become twice as long, or half: turns are measured by these.
+        """
         changed, self._changed = self._changed, {}
+        longest = self._longest_price() if self._longest else 0.0
+        if not self._longest_told / 2 < longest < self._longest_told * 2:
+            self._longest_told = longest
+            changed |= dict.fromkeys(self._groups)
         return changed
 
     # -- what happens --------------------------------------------------------------------------------
 
-    def began(self, leases: Iterable[TaskLease]) -> None:
+    def began(self, leases: Sequence[TaskLease]) -> None:
         """Take in which tasks were dispatched together, each as the queue has counted it."""
         running, groups = self._running, self._groups
         executions: list[int] = []
-        due = float("inf")
+        due = inf
         for lease in leases:
             past = groups[lease.group.name]
             past.out += 1
@@ -118,10 +119,10 @@ class ServiceTimes:
                 self._changed[lease.group.name] = None
             execution = lease.correlation.task_execution_id
             executions.append(execution)
-            running[execution] = _Running(past, lease.acquired_at, past.price)
-            due = min(due, lease.acquired_at + past.price)
+            running[execution] = (past, lease.acquired_at, past.price)
+            due = min(due, past.price)
         if executions:
-            self._look_at(due, executions)
+            self._look_at(leases[0].acquired_at + due, executions)
 
     def ended(self, releases: Iterable[TaskLeaseRelease], at: float) -> list[tuple[TaskGroupSpec, float]]:
         """Take in which leases are back; return by how much each group was charged too little, or too much.
@@ -136,11 +137,13 @@ class ServiceTimes:
             if task is None:
                 continue  # given back before anything was started under it
             past, since, charged = task
-            seconds, name = max(at - since, LEAST_SECONDS), past.spec.name
+            seconds, name = at - since, past.spec.name
+            seconds = max(seconds, LEAST_SECONDS)
             changes[name] = changes.get(name, 0.0) + seconds - charged
             past.out -= 1
             if release.outcome.kind in _TELLING:
-                self._learn(past, seconds)
+                past.seen += 1
+                past.mean += (seconds - past.mean) / (min(RECENT, past.seen))
         for name in changes:
             past = self._groups[name]
             if abs(past.mean - past.price) > NEWS * past.price:
@@ -164,8 +167,8 @@ class ServiceTimes:
                 if now - since > charged:
                     name = past.spec.name
                     changes[name] = changes.get(name, 0.0) + now - since - charged
-                    self._running[execution] = _Running(past, since, now - since)
-            since = self._running[left[0]].since  # the same for all that were dispatched together
+                    self._running[execution] = (past, since, now - since)
+            since = self._running[left[0]][1]  # the same for all that were dispatched together
             self._look_at(since + max(2 * (now - since), LEAST_SECONDS), left)
         return self._by_group(changes)
 
@@ -177,13 +180,6 @@ class ServiceTimes:
 
     def _by_group(self, changes: dict[GroupName, float]) -> list[tuple[TaskGroupSpec, float]]:
         return [(self._groups[name].spec, change) for name, change in changes.items()]
-
-    def _learn(self, past: _Past, seconds: float) -> None:
-        self._sum_of_means -= past.mean
-        self._known += not past.seen
-        past.seen += 1
-        past.mean += (seconds - past.mean) / min(past.seen, RECENT)
-        self._sum_of_means += past.mean
 
     def _longest_price(self) -> float:
         """Return the greatest price of any group; what stands above it in the heap is out of date."""

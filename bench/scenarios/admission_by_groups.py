@@ -41,6 +41,8 @@ SCENARIO = Scenario(
         cycle(256, "strict_fair"),
         cycle(1, "provider_aware"),
         cycle(256, "provider_aware"),
+        cycle(1, "service_time_fair"),
+        cycle(256, "service_time_fair"),
         whole(1),
         whole(256),
     ),
@@ -70,11 +72,27 @@ SCENARIO = Scenario(
             )
             for groups in (1, 256)
         ),
+        Figure(
+            "cycle, service_time_fair, 256 groups over 1",
+            "ratio",
+            cycle(256, "service_time_fair").name,
+            cycle(1, "service_time_fair").name,
+            Bar("at most", 1.5),
+        ),
+        *(
+            Figure(
+                f"cycle, service_time_fair over provider_aware, {_groups(groups)}",
+                "ratio",
+                cycle(groups, "service_time_fair").name,
+                cycle(groups, "provider_aware").name,
+            )
+            for groups in (1, 256)
+        ),
         Figure("whole job, 256 groups over 1", "ratio", whole(256).name, whole(1).name),
     ),
     inputs={
         "groups": list(GROUPS),
-        "policies": ["bounded_borrow", "strict_fair", "provider_aware"],
+        "policies": ["bounded_borrow", "strict_fair", "provider_aware", "service_time_fair"],
         "row_group_tasks": ROW_GROUP_TASKS,
         "tasks_at_once": CAPACITY,
         "cycle": "ready, enqueue, select, acquire, commit, return, complete; telemetry not observing",

@@ -40,7 +40,8 @@ class _Moment(NamedTuple):
 class Course:
     """All executions of a run. `measured` are the columns whose tasks take the capacity.
 
-    left: leases and waiters afterwards. hidden_waiters: started workers that waited for a scheduler resource.
+    left: leases and waiters afterwards. hidden_waiters: started workers that waited for a scheduler resource,
+    by a log of `log_lines` lines; a peer has none.
     """
 
     executions: list[Execution]
@@ -48,6 +49,7 @@ class Course:
     measured: frozenset[str]
     left: int = 0
     hidden_waiters: int = 0
+    log_lines: int = 0
 
     def of(self, columns: Collection[str]) -> list[Execution]:
         """Return the executions of some columns, in the order of their leases."""

@@ -73,8 +73,14 @@ def _play(
         if not report.ok:
             raise BenchError(f"{workload.name}, {policy}: {report.violations[0]}")
         executions = _executions(log)
-    hidden = report.counts.hidden_scheduler_resource_waiters
-    return Course(executions, CAPACITY, workload.measured, left=left, hidden_waiters=hidden)
+    return Course(
+        executions,
+        CAPACITY,
+        workload.measured,
+        left=left,
+        hidden_waiters=report.counts.hidden_scheduler_resource_waiters,
+        log_lines=report.counts.lines,
+    )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from actors.task_admission.policies import (
     StrictFairTaskAdmissionPolicy,
 )
 from messages.request_admission import RequestPressureChanged
-from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases, TaskLeasesDecided
+from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases, TaskLeasesDecided, TaskLeasesReturned
 from messages.tasks import TaskOutcome
 from tests.actors.scheduler.control_builders import (
     RUN,
@@ -70,10 +70,13 @@ class DispatchMachine(RuleBasedStateMachine):
         vectors=st.none() | st.lists(st.sampled_from(VECTORS), min_size=len(NAMES), max_size=len(NAMES)),
         judge=st.sampled_from(JUDGES),
         aware=st.booleans(),
+        charge=st.sampled_from(("task", "lease_seconds")),
     )
-    def start(self, limits, weights, vectors, judge, aware):
+    def start(self, limits, weights, vectors, judge, aware, charge):
         self.judge, self.aware = judge, aware
         self.policy = ProviderAwareTaskAdmissionPolicy(judge) if aware else judge
+        self.policy.charge = charge
+        self.now = 0.0
         self.admission, self.view = configured_admission(policy=self.policy, replicas=REPLICAS, **LIMITS)
         self.dispatcher = Dispatcher(self.policy, self.view)
         self.groups = {
@@ -108,7 +111,7 @@ class DispatchMachine(RuleBasedStateMachine):
             assert self.dispatcher.select() == []
             return
         eligible = self._eligible_heads()
-        selections = self.dispatcher.select()
+        selections = self.dispatcher.select(now=self.now)
         assert bool(selections) == bool(eligible), f"T13: {eligible} could go"
         assert not selections or selections[0].item.task_id in eligible, "A12: whose turn it is"
         assert self.dispatcher.asking == bool(selections)
@@ -141,6 +144,9 @@ class DispatchMachine(RuleBasedStateMachine):
     @rule()
     def deliver_to_scheduler(self):
         message = self.to_scheduler.popleft()
+        if isinstance(message, TaskLeasesReturned):
+            self.dispatcher.returned(message)
+            return
         if not isinstance(message, TaskLeasesDecided):
             self.dispatcher.apply(message.view)
             return
@@ -177,6 +183,10 @@ class DispatchMachine(RuleBasedStateMachine):
         gone = data.draw(st.sets(st.sampled_from(queued), max_size=4) if queued else st.just(set()))
         self.discarded |= gone
         self.dispatcher.discard(gone)
+
+    @rule(seconds=st.floats(0.01, 10.0))
+    def let_time_pass(self, seconds):
+        self.now += seconds
 
     @rule()
     def come_to_rest(self):
@@ -238,7 +248,7 @@ class DispatchMachine(RuleBasedStateMachine):
                 self.deliver_to_scheduler()
 
     def _admit(self, message):
-        outgoing = self.admission.handle(message, now=0.0)
+        outgoing = self.admission.handle(message, now=self.now)
         assert all(to == "scheduler" for to, _ in told(outgoing))
         self.to_scheduler.extend(message for _, message in told(outgoing))
 

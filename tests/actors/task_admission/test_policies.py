@@ -20,6 +20,7 @@ POLICIES = [
     policy_named("strict_fair"),
     policy_named("bounded_borrow"),
     policy_named("provider_aware"),
+    policy_named("service_time_fair"),
     BoundedBorrowTaskAdmissionPolicy(BoundedBorrowConfig(default_ceiling=1, rounding="floor")),
 ]
 MINE = "mine"
@@ -70,7 +71,9 @@ def most_held(queue, slots, **how):
     peers=st.lists(st.integers(1, 5), max_size=3),
 )
 @pytest.mark.parametrize(
-    "policy", POLICIES, ids=["strict_fair", "bounded_borrow", "provider_aware", "bounded"]
+    "policy",
+    POLICIES,
+    ids=["strict_fair", "bounded_borrow", "provider_aware", "service_time_fair", "bounded"],
 )
 def test_t9_judging_changes_nothing_and_says_the_same_each_time(
     policy, limit, held, debt, group_limit, peers
