@@ -42,14 +42,14 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench-smoke: $(STAMP) ## seconds; only what needs no peer installed
+bench-smoke: $(STAMP) ## every scenario once, in seconds; only what needs no peer installed
 	$(BIN)/python -m bench smoke
 
 bench-setup: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 
-bench: bench-setup ## the whole comparison, minutes
-	$(BIN)/python -m bench
+bench: bench-setup ## the whole matrix, an hour; artifacts in out/bench
+	$(BIN)/python -m bench --out out/bench
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,33 +1,26 @@
-"""`python -m bench`: the whole matrix, scenarios by name, or the smoke."""
+"""`python -m bench`: the whole matrix, scenarios by name, baseline against candidate, or the smoke."""
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import subprocess
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import msgspec
 from rich.console import Console
 
-from bench.harness import Notice, run_scenario
-from bench.machine import describe_machine, describe_revision, describe_versions
-from bench.report import markdown, show, write_json
-from bench.results import (
-    ARTIFACT_SCHEMA_VERSION,
-    HARNESS_VERSION,
-    Artifact,
-    BenchError,
-    Scenario,
-    ScenarioResult,
-)
+from bench.comparison import Variant
+from bench.knobs import parse_settings
+from bench.measuring import Plan, compare_variants, measure
+from bench.report import show
+from bench.results import FULL_TASKS, BenchError
 from bench.scenarios import SCENARIOS, named
 from bench.smoke import run_smoke
+from bench.writing import write_artifacts
 
 _SMOKE = "smoke"
+_FILE_WIDTH = 140
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A missed bar is a result, not an error.
     """
+    logging.getLogger("leasehold").addHandler(
+        logging.NullHandler()
+    )  # what actors warn of is part of scenarios
     options = _parse(sys.argv[1:] if arguments is None else list(arguments))
-    console, progress = Console(), Console(stderr=True)
+    console, progress = Console(markup=False), Console(stderr=True, markup=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
 
     def notice(text: str) -> None:
         if progress.is_terminal:
@@ -44,83 +42,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if options.names == [_SMOKE]:
-            for line in run_smoke(SCENARIOS, notice):
+            for line in run_smoke(SCENARIOS, notice, options.out):
                 console.print(line, highlight=False, soft_wrap=True)
             return 0
-        artifact = _measure(options, notice)
+        plan = Plan(
+            scenarios=tuple(named(name) for name in options.names) or SCENARIOS,
+            tasks=options.tasks,
+            iterations=options.iterations,
+            warmups=options.warmups,
+            command_line=["python", "-m", "bench", *options.given],
+        )
+        variants = _variants(options)
+        artifacts = compare_variants(plan, variants, notice) if variants else measure(plan, notice)
+        show(artifacts, console)
+        if options.out is not None:
+            for problem in write_artifacts(artifacts, options.out):
+                progress.print(f"bench: {problem}", style="yellow", highlight=False, soft_wrap=True)
     except BenchError as error:
-        progress.print(f"bench: {error}", style="red", highlight=False)
+        progress.print(f"bench: {error}", style="red", highlight=False, soft_wrap=True)
         return 1
-    show(artifact, console)
-    if options.json is not None:
-        write_json(artifact, options.json)
-    if options.markdown is not None:
-        options.markdown.write_text(markdown(artifact), encoding="utf-8")
     return 0
 
 
-def _measure(options: argparse.Namespace, notice: Notice) -> Artifact:
-    scenarios: list[Scenario] = [named(name) for name in options.names] or list(SCENARIOS)
-    started_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    machine = describe_machine()
-    results = []
-    for scenario in scenarios:
-        # Each in a fresh interpreter: what one scenario's peers import must not weigh on the next.
-        if len(scenarios) > 1:
-            results += _in_child(scenario, options)
-        else:
-            results.append(
-                run_scenario(
-                    scenario,
-                    tasks=options.tasks,
-                    iterations=options.iterations,
-                    warmups=options.warmups,
-                    notice=notice,
-                )
-            )
-    return Artifact(
-        artifact_schema_version=ARTIFACT_SCHEMA_VERSION,
-        harness_version=HARNESS_VERSION,
-        revision=describe_revision(),
-        command_line=["python", "-m", "bench", *options.given],
-        started_at=started_at,
-        machine=machine,
-        versions=describe_versions(),
-        clock="perf_counter",
-        iterations=options.iterations,
-        warmups=options.warmups,
-        tasks=options.tasks,
-        scenarios=results,
+def _variants(options: argparse.Namespace) -> tuple[Variant, Variant] | None:
+    """Return what is compared; None where nothing is."""
+    baseline, candidate = options.baseline_config, options.candidate_config
+    if not (options.baseline or options.candidate or baseline or candidate):
+        return None
+    return (
+        Variant("baseline", options.baseline, parse_settings(baseline)),
+        Variant("candidate", options.candidate, parse_settings(candidate)),
     )
-
-
-def _in_child(scenario: Scenario, options: argparse.Namespace) -> list[ScenarioResult]:
-    """Measure one scenario in a new interpreter, which shows the progress itself."""
-    with TemporaryDirectory(prefix="leasehold-bench-") as folder:
-        path = Path(folder, "artifact.json")
-        numbers = {"iterations": options.iterations, "warmups": options.warmups, "tasks": options.tasks}
-        arguments = [f"--{name}={number}" for name, number in numbers.items()]
-        child = [sys.executable, "-m", "bench", scenario.id, f"--json={path}", *arguments]
-        if subprocess.run(child, check=False, stdout=subprocess.DEVNULL).returncode:
-            raise BenchError(f"{scenario.id} {scenario.name} could not be measured: see above")
-        return msgspec.json.decode(path.read_bytes(), type=Artifact).scenarios
 
 
 def _parse(given: list[str]) -> argparse.Namespace:
     known = ", ".join(f"{scenario.id} ({scenario.name})" for scenario in SCENARIOS)
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure Leasehold against its peers: ratios, in one run, sides in turn.",
+        description="Measure Leasehold against its peers or itself: ratios, in one run, sides in turn.",
         epilog=f"scenarios: {known}; smoke runs all of them once, tiny, and judges no times",
     )
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="scenarios by id or name, or smoke; default all"
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="scenarios by id or name, or smoke; default all")
+    add("--iterations", type=_positive, default=5, help="kept iterations (default 5)")
+    add("--warmups", type=_whole, default=1, help="iterations thrown away first (default 1)")
+    add("--tasks", type=_positive, default=FULL_TASKS, help=f"tasks of a side (default {FULL_TASKS})")
+    add("--out", type=Path, metavar="FOLDER", help="write the artifacts there, a folder per scenario")
+    add("--baseline", default="", metavar="REV", help="compare: the git revision of the baseline")
+    add(
+        "--candidate",
+        default="",
+        metavar="REV",
+        help="that of the candidate (default: the files as they are)",
     )
-    parser.add_argument("--iterations", type=_positive, default=5, help="kept iterations (default 5)")
-    parser.add_argument("--warmups", type=_whole, default=1, help="iterations thrown away first (default 1)")
-    parser.add_argument("--tasks", type=_positive, default=20_000, help="tasks of a side (default 20000)")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the artifact there")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the result tables there")
+    for name in ("baseline", "candidate"):
+        add(
+            f"--{name}-config",
+            action="append",
+            default=[],
+            metavar="PLACE=VALUE",
+            help=f"compare: a setting of every job of the {name}, such as policy=strict_fair; repeatable",
+        )
     options = parser.parse_args(given)
     for name in options.names:
         if name == _SMOKE and len(options.names) == 1:

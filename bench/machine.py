@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _DISTRIBUTIONS = ("leasehold", "pykka", "msgspec", "structlog", "data-designer", "anyio", "aiometer")
+_KNOBS = ("LEASEHOLD_", "PYTHON")
 _CPUINFO = Path("/proc/cpuinfo")
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,6 +46,11 @@ def describe_revision() -> str:
         if commit and _git("status", "--porcelain", "--", "actors", "messages")
         else commit
     )
+
+
+def describe_knobs() -> dict[str, str]:
+    """Return the environment variables that change how Leasehold, the harness or Python run."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_KNOBS)}
 
 
 def _git(*arguments: str) -> str:

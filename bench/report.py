@@ -1,80 +1,107 @@
-"""Shows an artifact: as tables on a terminal, as JSON, and as Markdown for a README."""
+"""Shows artifacts: as tables on a terminal, and as Markdown for a README."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.results import Artifact, FigureResult, ScenarioResult, SideResult, Summary
+from bench.artifact import Artifact, FigureResult, SideResult, Summary
+from bench.results import CPU_US_PER_TASK, PEAK_MIB, US_PER_TASK
 
-_STYLES = {"met": "green", "missed": "red", "inconclusive": "yellow", "skipped": "dim", "measured": ""}
+_STYLES = {"met": "green", "missed": "red", "inconclusive": "yellow", "skipped": "dim"}
+_FIGURES = ("figure", "bar", "median", "90 % interval", "min", "max", "mean", "stdev", "p95", "verdict")
+_SIDES = ("side", "tasks", "p50", "p95", "min", "max", "mean", "stdev", "CPU p50", "peak MiB")
+_WIDE = frozenset({"min", "max", "mean", "stdev", "p95"})
+_WORDS = frozenset({"", "figure", "side", "verdict"})
 
 
-def show(artifact: Artifact, console: Console) -> None:
-    """Print the figures against their bars, and what each side cost."""
-    figures = Table(title="Figures: median over iterations", title_justify="left")
-    for heading in ("", "figure", "bar", "median", "90 % interval", "min", "max", "stdev", "verdict"):
-        words = heading in ("", "figure", "verdict")
-        figures.add_column(heading, justify="left" if words else "right", no_wrap=heading == "verdict")
-    sides = Table(title="Sides: wall microseconds per task", title_justify="left")
-    for heading in ("", "side", "tasks", "p50", "p95", "min", "max", "mean", "stdev", "CPU p50"):
-        sides.add_column(heading, justify="left" if heading in ("", "side") else "right")
-    for scenario in artifact.scenarios:
-        for figure in scenario.figures:
-            figures.add_row(scenario.scenario_id, *_figure_cells(figure), style=_STYLES[figure.verdict])
-        for side in scenario.sides:
-            sides.add_row(scenario.scenario_id, *_side_cells(side))
+def show(artifacts: Sequence[Artifact], console: Console) -> None:
+    """Print the figures against their bars, what each side cost, and the proof; the rest is in artifacts."""
+    figures = _table("Figures: over iterations", _FIGURES)
+    sides = _table("Sides: wall microseconds per task", _SIDES)
+    for artifact in artifacts:
+        for figure in artifact.derived_metrics.figures:
+            cells = _shown(_FIGURES, _figure_cells(figure))
+            figures.add_row(artifact.scenario_id, *cells, style=_STYLES.get(figure.verdict, ""))
+        for side in artifact.derived_metrics.sides:
+            sides.add_row(artifact.scenario_id, *_shown(_SIDES, _side_cells(side)))
     console.print(sides)
     console.print(figures)
+    for artifact in artifacts:
+        console.print(f"{artifact.scenario_id}: {artifact.proof}", highlight=False, soft_wrap=True)
 
 
-def write_json(artifact: Artifact, path: Path) -> None:
-    """Write the artifact to `path`, making missing folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(artifact), indent=2) + b"\n")
+def markdown(artifacts: Sequence[Artifact], *, full: bool = False) -> str:
+    """Return results: where, when, how, figures, sides, proof; `full` with all statistics of the figures.
 
-
-def markdown(artifact: Artifact) -> str:
-    """Return the latest results as they stand in the README: where, when, how, figures, sides."""
-    machine = artifact.machine
+    Not full, it is what stands in the README.
+    """
+    headings = _FIGURES if full else tuple(_shown(_FIGURES, _FIGURES))
+    first = artifacts[0]
+    machine = first.machine
     place = (machine["cpu"], f"{machine['cores']} cores", f"{machine['memory_gib']} GiB", machine["python"])
-    versions = ", ".join(f"{name} {version}" for name, version in artifact.versions.items())
-    repeats = f"{artifact.iterations} iterations after {artifact.warmups} warm-up, {artifact.tasks} tasks"
+    versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
+    kept = max((each.iteration for artifact in artifacts for each in artifact.iterations), default=0)
+    repeats = f"{kept} iterations after {first.warmups} warm-up, {first.tasks} tasks"
+    revisions = [("baseline", first.baseline_revision), ("revision", first.candidate_revision)]
+    told = ", ".join(f"{name} {revision}" for name, revision in revisions if revision) or "revision unknown"
+    knobs = ", ".join(f"{name}={value}" for name, value in first.environment_knobs.items())
     lines = [
         f"- machine: {', '.join(place)}; load average {machine['load_average'][0]} at the start",
         f"- versions: {versions}",
-        f"- date: {artifact.started_at[:10]}, revision {artifact.revision or 'unknown'}",
-        f"- command: `{' '.join(artifact.command_line)}` ({repeats})",
+        f"- date: {first.started_at[:10]}, {told}",
+        f"- command: `{' '.join(first.command_line)}` ({repeats})",
+        *([f"- settings: {knobs}"] if knobs else []),
         "",
-        "| | Figure | Bar | Median | 90 % interval | Verdict |",
-        "| --- | --- | ---: | ---: | ---: | --- |",
+        *_heading(headings),
     ]
-    for scenario in artifact.scenarios:
-        lines += [_figure_line(scenario, figure) for figure in scenario.figures]
-    lines += [
-        "",
-        "| | Side | Tasks | us/task p50 | p95 | min | max | mean | stdev | CPU us/task |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for scenario in artifact.scenarios:
-        lines += [f"| {' | '.join([scenario.scenario_id, *_side_cells(side)])} |" for side in scenario.sides]
+    for artifact in artifacts:
+        for figure in artifact.derived_metrics.figures:
+            every = _figure_cells(figure)
+            *cells, verdict = every if full else _shown(_FIGURES, every)
+            shown = f"**{verdict}**" if figure.verdict == "missed" else verdict
+            lines.append(_line(artifact.scenario_id, *cells, shown))
+    lines += ["", "Sides, wall microseconds per task:", "", *_heading(_SIDES)]
+    for artifact in artifacts:
+        lines += [_line(artifact.scenario_id, *_side_cells(side)) for side in artifact.derived_metrics.sides]
+    lines += ["", *(f"- {artifact.scenario_id}: {artifact.proof}" for artifact in artifacts)]
     return "\n".join(lines) + "\n"
 
 
-def _figure_line(scenario: ScenarioResult, figure: FigureResult) -> str:
-    label, bar, median, interval, *_, verdict = _figure_cells(figure)
-    shown = f"**{verdict}**" if figure.verdict == "missed" else verdict
-    return f"| {scenario.scenario_id} | {label} | {bar} | {median} | {interval} | {shown} |"
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", *_shown(headings, headings)):
+        words = heading in ("figure", "side")
+        table.add_column(
+            heading,
+            justify="left" if heading in _WORDS else "right",
+            no_wrap=not words,
+            min_width=30 if words else None,
+        )
+    return table
+
+
+def _shown(headings: Sequence[str], cells: Sequence[str]) -> list[str]:
+    """Return the cells that there is room for on a terminal."""
+    return [cell for heading, cell in zip(headings, cells, strict=True) if heading not in _WIDE]
+
+
+def _heading(headings: Sequence[str]) -> list[str]:
+    rules = ["---" if heading in _WORDS else "---:" for heading in ("", *headings)]
+    return [_line("", *headings), _line(*rules)]
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _figure_cells(figure: FigureResult) -> list[str]:
     bar = f"{figure.bar.sense} {figure.bar.value:g}{figure.unit}" if figure.bar else ""
     summary = figure.summary
     if summary is None:
-        return [figure.label, bar, "", "", "", "", "", f"skipped: {figure.note}"]
+        return [figure.label, bar, *[""] * 7, f"skipped: {figure.note}"]
     return [
         figure.label,
         bar,
@@ -82,25 +109,20 @@ def _figure_cells(figure: FigureResult) -> list[str]:
         _interval(summary),
         _number(summary.minimum),
         _number(summary.maximum),
+        _number(summary.mean),
         _number(summary.stdev),
+        _number(summary.p95),
         figure.verdict,
     ]
 
 
 def _side_cells(side: SideResult) -> list[str]:
-    summary, cpu = side.summary, side.cpu
-    if summary is None or cpu is None:
-        return [side.name, f"skipped: {side.skipped}", *[""] * 7]
-    spread = (
-        summary.p50,
-        summary.p95,
-        summary.minimum,
-        summary.maximum,
-        summary.mean,
-        summary.stdev,
-        cpu.p50,
-    )
-    return [side.name, str(side.runs[-1].tasks), *map(_number, spread)]
+    if side.skipped:
+        return [side.name, f"skipped: {side.skipped}", *[""] * 8]
+    cost, cpu = side.metrics[US_PER_TASK], side.metrics[CPU_US_PER_TASK]
+    spread = (cost.p50, cost.p95, cost.minimum, cost.maximum, cost.mean, cost.stdev, cpu.p50)
+    peak = side.metrics.get(PEAK_MIB)
+    return [side.name, str(side.tasks), *map(_number, spread), _number(peak.p50) if peak else ""]
 
 
 def _interval(summary: Summary) -> str:
@@ -113,4 +135,6 @@ def _number(value: float) -> str:
     """Return three significant digits, and no more than are meant."""
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 10 or value == 0:
+        return f"{value:.1f}" if value else "0"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"

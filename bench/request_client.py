@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actors import ActorSystem
-from bench.noop_jobs import CAPACITY, Telemetry, leases_left
+from bench.evidence import leases_left
+from bench.job_runs import Telemetry
+from bench.noop_jobs import CAPACITY
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
 from messages import Message

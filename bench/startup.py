@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import actors
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
 
@@ -24,7 +25,8 @@ for thread in others:
 assert not any(thread.is_alive() for thread in others), others
 """
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(actors.__file__).parent.parent
+"""Where the product is that this process measures."""
 
 
 def run_program(program: str) -> Run:

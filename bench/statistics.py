@@ -6,7 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from bench.results import Bar, Summary, Verdict
+from bench.artifact import Summary, Verdict
+from bench.results import Bar
 
 _CONFIDENCE = 0.9
 
@@ -30,7 +31,7 @@ def summarize(values: Sequence[float]) -> Summary:
         mean=statistics.fmean(ordered),
         stdev=statistics.stdev(ordered) if len(ordered) > 1 else 0.0,
         p50=median,
-        p95=_percentile(ordered, 0.95),
+        p95=percentile(ordered, 0.95),
         low=low,
         high=high,
     )
@@ -44,6 +45,16 @@ def judge(summary: Summary, bar: Bar | None) -> Verdict:
         return "inconclusive"
     below = summary.high < bar.value
     return "met" if below == (bar.sense == "at most") else "missed"
+
+
+def compare(summary: Summary) -> Verdict:
+    """Return whether what was measured in pairs, as ratios, is lower or higher, or no different from noise.
+
+    It is inconclusive where the interval of the median ratio encloses 1, or is too small a sample for one.
+    """
+    if summary.low is None or summary.high is None or summary.low <= 1.0 <= summary.high:
+        return "inconclusive"
+    return "lower" if summary.high < 1.0 else "higher"
 
 
 def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
@@ -62,7 +73,8 @@ def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | tuple[No
     return best
 
 
-def _percentile(ordered: Sequence[float], fraction: float) -> float:
+def percentile(ordered: Sequence[float], fraction: float) -> float:
+    """Return what so large a part of the ordered values lies below, interpolated; there is at least one."""
     position = (len(ordered) - 1) * fraction
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)

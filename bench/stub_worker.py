@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import gc
 
+import msgspec
+
 from actors import ActorSystem
 from actors.planning import Prepared, prepare
 from actors.planning.capacity import describe_capacity
 from actors.runtime.router import Router
-from bench.noop_jobs import Policy, finished_run, leases_left, many_groups
-from bench.results import Run
+from bench.evidence import capacity_plan, leases_left
+from bench.knobs import tuned
+from bench.noop_jobs import Policy, finished_run, many_groups
+from bench.results import Evidence, Run
 from bench.stopwatch import Stopwatch
 from messages import Message, Query
 from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER
@@ -77,12 +81,14 @@ def run_admission(tasks: int, groups: int, policy: Policy) -> Run:
     Raises:
         BenchError: a task did not come back.
     """
-    job = many_groups(tasks, groups, policy)
+    job = tuned(many_groups(tasks, groups, policy))
     with ActorSystem.start(actors=_ACTORS, observing=False) as system:
         probes = Probes(system.router)
         result = system.run(job)
         left = leases_left(system, (TASK_ADMISSION,))
-    return finished_run(job, result, probes.watch, left)
+        held = msgspec.to_builtins(system.snapshot(TASK_ADMISSION).state)
+    evidence = Evidence(capacity_plan=capacity_plan(job), final_task_snapshot=held)
+    return finished_run(job, result, probes.watch, left, evidence)
 
 
 def _prepared(message: PrepareJob) -> JobPrepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -61,3 +61,8 @@ ACTOR_NAMES: tuple[ActorName, ...] = (
     WORKER,
     SCHEDULER,
 )
+
+
+def as_json(value: Any) -> Any:
+    """Return `value` as reading it from JSON would give it: objects and arrays, and no struct or tuple."""
+    return msgspec.json.decode(msgspec.json.encode(value))

@@ -132,13 +132,21 @@ class TaskError(Value, frozen=True, gc=False):
     retry_after_seconds: float | None = None
 
 
+class KeptAnswer(Value, frozen=True, gc=False):
+    """What a model call was answered, for its task's next try: `call` is a digest, `reply` MessagePack."""
+
+    call: str
+    reply: bytes
+
+
 class TaskOutcome(Value, frozen=True, gc=False):
-    """How a task ended. `value` is what it produced: the only field that holds row data.
+    """How a task ended. `value` is what it produced; it, `error` and `answers` alone hold row data.
 
     For one output the value itself (a list of them for a row group's task), for several a list in
     the order of the generator's outputs. `calls` is how many model calls were answered for it.
     `skipped` are the rows, by their position among those that the task was given, for which the column's
     condition held: `value` has the column's default there.
+    `answers` are those of the model calls of a task that is to be tried again: its next start brings them.
     """
 
     kind: TaskOutcomeKind
@@ -146,6 +154,7 @@ class TaskOutcome(Value, frozen=True, gc=False):
     error: TaskError | None = None
     calls: int = 0
     skipped: tuple[int, ...] = ()
+    answers: tuple[KeptAnswer, ...] = ()
 
 
 class HeadDemand(Value, frozen=True, gc=False):

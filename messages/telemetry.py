@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from messages._base import ActorName, Message, Query, Value
+from messages._base import ActorName, Message, Query, Value, as_json
 from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.plan import JobPlan
 from messages.tasks import RuntimeCorrelation, TaskType
@@ -70,6 +70,23 @@ RequestEventKind = Literal[
 ]
 
 EventKind: TypeAlias = SchedulerEventKind | RequestEventKind
+
+LOW_VALUE_KINDS: Final[frozenset[EventKind]] = frozenset(
+    {
+        "ready_enqueued",
+        "selected",
+        "queue_empty",
+        "admission_blocked",
+        "group_capped",
+        "request_pressure_advisory_skipped",
+        "salvage_redispatched",
+        "request_queue_formed",
+        "request_queue_drained",
+        "request_wait_started",
+        "request_wait_completed",
+    }
+)
+"""What is left out, and counted, while telemetry cannot keep up (O6): no proof of a lease needs it."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -162,7 +179,7 @@ class RunDescriptor(Value, frozen=True):
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the descriptor as an event's `diagnostics`: what JSON would give back, no tuples."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        built: dict[str, Any] = as_json(self)
         return built
 
     @classmethod
@@ -199,6 +216,12 @@ class RecordTaskEvents(Message, frozen=True, gc=False):
     task_lease_ids: list[int] = []
     outcomes: list[str] = []
     moments: list[float] = []
+
+
+class RecordLeftOut(Message, frozen=True):
+    """Telemetry's own mailbox: at this place so many events of each kind were left out (O6)."""
+
+    events: dict[EventKind, int]
 
 
 class RecordLog(Message, frozen=True):
@@ -290,6 +313,7 @@ class TelemetrySnapshot(Message, frozen=True):
     bytes_written: int
     sink_failures: dict[str, str]
     dropped_events: int = 0
+    """How many events of low value were left out because telemetry could not keep up (O6)."""
     events: dict[str, int] = {}
     """How many events of each kind there were since the system started."""
     task_outcomes: dict[str, int] = {}
@@ -297,5 +321,12 @@ class TelemetrySnapshot(Message, frozen=True):
 
 
 Command: TypeAlias = (
-    RecordEvents | RecordLog | OpenRunLog | CloseRunLog | GetCapacityPlan | Subscribe | Unsubscribe
+    RecordEvents
+    | RecordLeftOut
+    | RecordLog
+    | OpenRunLog
+    | CloseRunLog
+    | GetCapacityPlan
+    | Subscribe
+    | Unsubscribe
 )

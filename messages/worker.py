@@ -12,7 +12,7 @@ from messages.job import Job, Problem
 from messages.plan import JobPlan
 from messages.scheduler import ModelUsage
 from messages.task_admission import TaskLease
-from messages.tasks import Task
+from messages.tasks import KeptAnswer, Task
 
 
 class TaskStart(Value, frozen=True, gc=False):
@@ -20,6 +20,7 @@ class TaskStart(Value, frozen=True, gc=False):
 
     `inputs` maps each needed column to the row's value, or to the list of the surviving rows' values.
     `rows` is how many rows the task is about, `first_row` the job-wide number of the first.
+    `answers` are what model calls of its earlier tries were answered: they are not made again (R14).
     """
 
     lease: TaskLease
@@ -27,6 +28,7 @@ class TaskStart(Value, frozen=True, gc=False):
     inputs: dict[str, Any]
     first_row: int
     rows: int = 1
+    answers: tuple[KeptAnswer, ...] = ()
 
 
 class PrepareJob(Query, frozen=True):

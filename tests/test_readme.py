@@ -165,15 +165,16 @@ def test_the_real_model_takes_three_commands_whose_job_there_is(clone):
 
 
 def test_the_python_in_the_text_runs_as_it_stands(tmp_path):
-    (text,) = blocks("python")
-    (tmp_path / "moods.py").write_text(text, encoding="utf-8")
+    (tmp_path / "moods.py").write_text("".join(blocks("python")), encoding="utf-8")
 
     done = run([sys.executable, "moods.py"], tmp_path)
 
     assert done.returncode == 0, done.stderr
-    first, *rows = done.stdout.splitlines()
+    first, *lines = done.stdout.splitlines()
+    rows, watched = lines[:6], lines[6:]
     assert first == "succeeded 6"
-    assert len(rows) == 6
+    assert all(row.startswith("{'mood'") for row in rows)
+    assert [line.split()[0] for line in watched] == ["row_group_checkpointed", "scheduler_job_completed", "6"]
     assert (tmp_path / "actors.jsonl").is_file()
 
 

@@ -69,7 +69,7 @@ RULES = {
     "O7": "every waiting second has a reason",
     "O8": "global logging is left alone",
 }
-DEMANDED = ("T", "Q", "R", "A")
+DEMANDED = ("T", "Q", "R", "A", "O")
 """Sections of which every rule must have a test."""
 
 _IN_NAME = re.compile(r"test_((?:[tqrao]\d+_)+)")

@@ -706,7 +706,7 @@ def test_an_actor_that_is_stuck_is_named_with_its_stack(tmp_path, caplog):
         assert go_on.wait(10)
 
     def named():
-        return any("actor worker has not read its mailbox" in record.message for record in caplog.records)
+        return any("actor_stuck actor_name=worker" in record.message for record in caplog.records)
 
     log = tmp_path / "log.jsonl"
     with ActorSystem.start(log=log, stuck_after_seconds=0.05) as system:

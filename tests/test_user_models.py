@@ -267,6 +267,28 @@ def test_r4_a_rate_limit_within_user_code_defers_the_task(run, provide):
     assert len({request.seed for request in provider.requests}) == 4, "a retry asks the same again"
 
 
+def test_r14_a_task_of_several_calls_makes_each_of_them_until_it_is_answered_and_not_again(run, provide):
+    def first_refused(prompt, attempt):
+        return ProviderError("no", status=429) if attempt == 1 and not prompt.endswith("0") else prompt
+
+    provider = provide(first_refused)
+
+    def one_after_the_other(number, models):
+        return [models.writer.chat(f"row {number}: plain {call}") for call in range(4)]
+
+    async def at_once(number, models):
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(models.judge.chat(f"row {number}: {call}")) for call in range(4)]
+        return [call.result() for call in calls]
+
+    result, _ = run(a_job(rows=2, plain=cells(one_after_the_other), together=cells(at_once), parallel=8))
+    assert [row["plain"] for row in result.rows()] == [
+        [f"row {row}: plain {call}" for call in range(4)] for row in range(2)
+    ]
+    assert set(provider.attempts.values()) == {1, 2}, "once refused, once answered"
+    assert sum(provider.attempts.values()) == 2 * 2 * (1 + 3 * 2)
+
+
 NEVER = {"type": "string", "pattern": "^no reply of the simulated provider$"}
 GRADE = {"type": "object", "properties": {"grade": {"type": "integer"}}, "required": ["grade"]}
 

@@ -18,7 +18,7 @@ import typer
 from actors.cli.check import check_job
 from actors.cli.inspect import InspectOptions, inspect_run
 from actors.cli.logs import show_logs
-from actors.cli.output import flush, say
+from actors.cli.output import fail, flush, say
 from actors.cli.plan import plan_job
 from actors.cli.play import play as play_script_file
 from actors.cli.proof import verify_run
@@ -27,6 +27,7 @@ from actors.cli.run import RunOptions, run_job, usual_log
 from actors.cli.schema import schema_document
 from actors.cli.trace import trace_run
 from actors.evidence.human import LogFilter
+from messages.telemetry import LogLevel
 
 app = typer.Typer(
     name="leasehold",
@@ -88,6 +89,10 @@ def run(  # noqa: PLR0913 - a command's options are its parameters
     log: Annotated[
         Path | None, typer.Option("--log", metavar="PATH", help="The actor log [default: DIR/actors.jsonl].")
     ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(help="What actors tell on standard error, events too [default: their warnings]."),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, metavar="PORT", help="Serve Prometheus metrics; 0: any port."),
@@ -108,6 +113,8 @@ def run(  # noqa: PLR0913 - a command's options are its parameters
     A folder that holds a run is refused, but with --resume that run is continued, however it ended. Finished
     rows are kept, and so is every finished model call. Where the folder holds no run, one is begun.
     """
+    if quiet and log_level is not None:
+        fail("--quiet and --log-level contradict each other: give one of them")
     options = RunOptions(
         job,
         out,
@@ -119,6 +126,7 @@ def run(  # noqa: PLR0913 - a command's options are its parameters
         health_check=not no_health_check,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
+        log_level=log_level,
     )
     raise typer.Exit(run_job(options))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.cli.actor_warnings import heard_warnings
+from actors.cli.console import actors_heard
 from actors.cli.output import EXIT_OK, EXIT_USAGE, complain_of, flush, one_line, say
 from actors.system.system import ActorSystem
 from messages import codec
@@ -43,7 +43,7 @@ def checked_job(
     With `as_json` what its modules print goes to standard error.
     """
     prints = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with heard_warnings(), prints:
+    with actors_heard("warning"), prints:
         try:
             job = load_job(path, rows=rows)
         except JobError as error:

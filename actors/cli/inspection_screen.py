@@ -237,6 +237,8 @@ def _warnings(run: RunExplained) -> Iterator[Line]:
     for each in run.warnings[:_WARNINGS]:
         text = f"  {each.level}: {each.actor}: {each.event}, {each.count} times: {each.text}"
         yield Line("bad" if each.level == "error" else "", one_line_kept(text))
+        if each.remedy:
+            yield Line("faint", f"    {each.remedy}")
 
 
 def _capacity(run: RunExplained) -> Iterator[Line]:

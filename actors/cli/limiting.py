@@ -21,6 +21,10 @@ _OWN_LIMITS = ("submission", "llm_wait", "local", "threads")
 """Task resources with a setting of their own. `submission`, which every task takes, is judged last."""
 
 
+_MANY = 10
+"""So many failed calls are more than bad luck."""
+
+
 class Limiting(NamedTuple):
     """The layer that holds the run back, and the words for it."""
 
@@ -39,6 +43,7 @@ def limiting(view: RunView) -> Limiting:
         return Limiting("phase", _PHASES[job.phase])
     return (
         _refused(view.models())
+        or _failing(view.models())
         or _waited_for_model(view.models())
         or _passed_over(view)
         or _full_resource(view)
@@ -57,6 +62,16 @@ def _refused(models: list[ModelView]) -> Limiting | None:
     probe = "" if model.next_probe_in is None else f", next probe in {told_duration(model.next_probe_in)}"
     refused = f"provider {model.provider} has refused everything for {told_duration(model.refused_for)}"
     return Limiting("request", f"{refused}: circuit of {model.name} open{probe}")
+
+
+def _failing(models: list[ModelView]) -> Limiting | None:
+    """Return the model most of whose calls fail: nothing that is full or waited for matters beside that."""
+    failing = [each for each in models if each.failed >= _MANY and each.failed * 2 >= each.ended]
+    if not failing:
+        return None
+    model = max(failing, key=lambda model: model.failed)
+    text = f"model {model.name}: {model.failed} of {model.ended} calls have failed"
+    return Limiting("request", f"{text}; see why with `leasehold inspect`")
 
 
 def _waited_for_model(models: list[ModelView]) -> Limiting | None:

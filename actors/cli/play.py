@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.cli.actor_warnings import heard_warnings
+from actors.cli.console import actors_heard
 from actors.cli.output import EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain, flush, one_line, say
 from actors.harness import ScriptError, play_script
 
@@ -12,7 +12,7 @@ from actors.harness import ScriptError, play_script
 def play(path: Path) -> int:
     """Play the script at `path`, write its transcript, and return the exit code."""
     try:
-        with heard_warnings():
+        with actors_heard("warning"):
             result = play_script(path, print=_tell)
     except ScriptError as error:
         for problem in error.problems:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from actors.cli.actor_warnings import heard_warnings
 from actors.cli.check import all_problems
+from actors.cli.console import actors_heard, events_heard
 from actors.cli.interrupts import Interrupts
 from actors.cli.output import (
     EXIT_DROPPED,
@@ -40,6 +40,7 @@ from messages._base import SCHEDULER
 from messages.job import Job, JobError
 from messages.job_file import load_job
 from messages.scheduler import CancelJob, JobRejected, JobResult
+from messages.telemetry import LogLevel
 
 _TICK_SECONDS = 0.1
 """How long an interrupt waits at the most before the job is cancelled."""
@@ -71,6 +72,12 @@ class RunOptions(NamedTuple):
     health_check: bool = True
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    log_level: LogLevel | None = None
+
+    @property
+    def heard_from(self) -> LogLevel:
+        """The level from which on actors' log lines are written on standard error."""
+        return self.log_level or ("error" if self.quiet else "warning")
 
 
 def usual_log(out: Path, *, resume: bool) -> Path:
@@ -86,7 +93,7 @@ def run_job(options: RunOptions) -> int:
     # What user functions print must not get between a program and the result it reads.
     prints = contextlib.redirect_stdout(sys.stderr) if options.as_json else contextlib.nullcontext()
     try:
-        with Interrupts(quiet=options.quiet) as interrupts, heard_warnings(quiet=options.quiet), prints:
+        with Interrupts(quiet=options.quiet) as interrupts, actors_heard(options.heard_from), prints:
             result = _run(_loaded(options), options, interrupts)
     except JobError as error:
         complain_of(error.problems, about=str(options.job))
@@ -107,7 +114,7 @@ def _loaded(options: RunOptions) -> Job:
 
 
 def _run(job: Job, options: RunOptions, interrupts: Interrupts) -> JobResult:
-    with ActorSystem.start() as system, _metrics(system, options):
+    with ActorSystem.start() as system, _metrics(system, options), events_heard(system, options.log_level):
         handle = submitted(system, job, options, interrupts)
         if not options.quiet:
             complain(f"{job.name}: {handle.rows} rows, run {handle.run_id}")

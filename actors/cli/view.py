@@ -19,6 +19,7 @@ class ModelView(NamedTuple):
     `limit` is how many calls may be in flight now, `maximum` how many at most. Times are seconds from now:
     `refused_for` is how long a provider whose circuit is open has refused everything, None where it is
     closed; `next_probe_in` when a call is let through to see, `budget_in` when its budgets allow a call.
+    `ended` counts the calls that have ended, `failed` those that brought neither an answer nor a rate limit.
     """
 
     name: str
@@ -31,6 +32,8 @@ class ModelView(NamedTuple):
     refused_for: float | None = None
     next_probe_in: float | None = None
     budget_in: float = 0.0
+    failed: int = 0
+    ended: int = 0
 
 
 class RunView(NamedTuple):
@@ -58,6 +61,8 @@ class RunView(NamedTuple):
             endpoint = endpoints[f"{key.provider}/{key.model_id}"]
             domain = "" if key.domain == "chat" else f" {key.domain}"
             circuit = circuits.get(key.name)
+            outcomes = resource.outcomes
+            answered = outcomes.get("success", 0) + outcomes.get("rate_limited", 0)
             probe_at = None if circuit is None else resource.next_probe_at or circuit.next_probe_at
             models.append(
                 ModelView(
@@ -71,6 +76,8 @@ class RunView(NamedTuple):
                     refused_for=None if circuit is None else max(0.0, self.at - circuit.since),
                     next_probe_in=self._until(probe_at),
                     budget_in=self._until(resource.budget_blocked_until) or 0.0,
+                    failed=sum(outcomes.values()) - answered,
+                    ended=sum(outcomes.values()),
                 )
             )
         return models

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 import msgspec
 
 from actors.telemetry.log_codec import EventRecord, LogClosing, LogHeader, LogRecord
 from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, WORKER, ActorName
-from messages.telemetry import EventKind, LogEntry, LogLevel, RequestEventKind, SchedulerEventKind
+from messages.remedies import remedy_of
+from messages.telemetry import Event, EventKind, LogEntry, LogLevel, RequestEventKind, SchedulerEventKind
 
 LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 """The levels, the least important first."""
@@ -20,6 +20,8 @@ _TASK_ADMISSION_KINDS: Final = (
     "task_lease_released",
     "release_diagnostic",
 )
+_WITH_PLANS: Final = ("scheduler_job_started", "scheduler_job_completed")
+
 _WORKER_KINDS: Final = (
     "worker_spawned",
     "worker_spawn_failed",
@@ -28,7 +30,7 @@ _WORKER_KINDS: Final = (
     "model_request_completed",
 )
 
-OWNER: Final[dict[str, ActorName]] = {
+OWNER: Final[dict[EventKind, ActorName]] = {
     **dict.fromkeys(get_args(SchedulerEventKind), SCHEDULER),
     **dict.fromkeys(get_args(RequestEventKind), REQUEST_ADMISSION),
     **dict.fromkeys(_TASK_ADMISSION_KINDS, TASK_ADMISSION),
@@ -37,11 +39,11 @@ OWNER: Final[dict[str, ActorName]] = {
 """Event kind -> the actor that emits it."""
 
 
-def _of_level(level: LogLevel, *kinds: EventKind) -> dict[str, LogLevel]:
+def _of_level(level: LogLevel, *kinds: EventKind) -> dict[EventKind, LogLevel]:
     return dict.fromkeys(kinds, level)
 
 
-LEVEL: Final[dict[str, LogLevel]] = {
+LEVEL: Final[dict[EventKind, LogLevel]] = {
     **dict.fromkeys(OWNER, "debug"),
     **_of_level(
         "info",
@@ -54,11 +56,15 @@ LEVEL: Final[dict[str, LogLevel]] = {
         "row_group_checkpointed",
         "request_resource_registered",
         "request_effective_cap_changed",
+        "request_rate_limited",
         "request_limit_decreased",
         "request_limit_increased",
         "request_soft_ceiling_recovered",
         "request_fully_recovered",
+        "request_wait_timeout",
         "request_circuit_closed",
+        "queue_drained",
+        "stale_selection",
         "cancelled",
         "retry_deferred",
         "salvage_redispatched",
@@ -66,16 +72,14 @@ LEVEL: Final[dict[str, LogLevel]] = {
     **_of_level(
         "warning",
         "worker_spawn_failed",
-        "stale_selection",
         "non_retryable_dropped",
         "release_diagnostic",
         "request_release_diagnostic",
-        "request_wait_timeout",
-        "request_rate_limited",
         "request_circuit_opened",
     ),
 }
-"""Event kind -> its level: what happens to every task is `debug`, what happens to a job is `info`."""
+"""Event kind -> its level: what happens to every task is `debug`, what happens to a job, its models or a
+task that takes another turn is `info`, what costs a row or ought not to be is `warning`."""
 
 
 class LogFilter(msgspec.Struct, frozen=True):
@@ -108,28 +112,35 @@ def format_line(record: LogRecord) -> str:
     """Return a record as one line: seconds into the run, level, actor, what happened, particulars."""
     match record:
         case EventRecord():
-            kind = record.event_kind
-            return _line(record.captured_at, LEVEL[kind], OWNER[kind], kind, _particulars(record))
+            return _line(entry_of(record))
         case LogEntry():
-            return _line(record.captured_at, record.level, record.actor, record.event, record.fields.items())
+            return _line(record)
         case LogHeader():
             return f"log opened {record.opened_at}"
         case LogClosing():
             return "log closed"
 
 
-def _line(
-    captured_at: float, level: str, actor: str, what: str, particulars: Iterable[tuple[str, Any]]
-) -> str:
-    told = " ".join(f"{name}={_text(value)}" for name, value in particulars)
-    return f"{captured_at:12.6f} {level:7} {actor:17} {what:27} {told}".rstrip()
+def entry_of(record: EventRecord | Event) -> LogEntry:
+    """Return an event as the line that the actor who emits it would log."""
+    kind = record.event_kind
+    return LogEntry(record.captured_at, OWNER[kind], LEVEL[kind], kind, dict(_particulars(record)))
 
 
-def _particulars(record: EventRecord) -> list[tuple[str, Any]]:
+def _line(entry: LogEntry) -> str:
+    told = " ".join(f"{name}={_text(value)}" for name, value in entry.fields.items())
+    line = f"{entry.captured_at:12.6f} {entry.level:7} {entry.actor:17} {entry.event:27} {told}".rstrip()
+    remedy = remedy_of(entry.event) if entry.level in ("warning", "error") else ""
+    return f"{line}: {remedy}" if remedy else line
+
+
+def _particulars(record: EventRecord | Event) -> list[tuple[str, Any]]:
     particulars: list[tuple[str, Any]] = []
-    if record.execution:
-        particulars.append(("execution", record.execution))
     about = record.correlation
+    execution = record.execution if isinstance(record, EventRecord) else 0
+    execution = execution or (0 if about is None else about.task_execution_id)
+    if execution:
+        particulars.append(("execution", execution))
     if about is not None:
         if about.task_column:
             particulars.append(("column", about.task_column))
@@ -147,8 +158,19 @@ def _particulars(record: EventRecord) -> list[tuple[str, Any]]:
     # A run's description is for `verify`; a person has the job.
     if record.event_kind != "scheduler_job_started":
         particulars.extend((record.diagnostics or {}).items())
-    particulars.extend((record.snapshot or {}).items())
-    return particulars
+    # Nor are whole capacity plans: those are for `inspect`, and long.
+    if record.event_kind not in _WITH_PLANS:
+        particulars.extend((record.snapshot or {}).items())
+    return [(name, _short(value)) for name, value in particulars if _is_told(value)]
+
+
+def _is_told(value: Any) -> bool:
+    return value is not None and value not in ({}, [])
+
+
+def _short(value: Any) -> Any:
+    """Return a time without the noise of its binary form."""
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _text(value: Any) -> str:

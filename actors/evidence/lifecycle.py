@@ -17,13 +17,16 @@ its task or attempt had come.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
+
+from messages.telemetry import LOW_VALUE_KINDS
 
 TaskState = Literal[
     "absent", "ready", "queued", "selected", "leased", "stale", "unstarted", "running", "completed", "ended"
 ]
 AttemptState = Literal["absent", "waiting", "granted", "held", "sent", "answered", "ended"]
 TaskTable: TypeAlias = dict[TaskState, dict[str, TaskState]]
+State = TypeVar("State", bound=str)
 AttemptTable: TypeAlias = dict[AttemptState, dict[str, AttemptState]]
 
 TASK_LIFECYCLE: Final[TaskTable] = {
@@ -105,6 +108,26 @@ ATTEMPT_STATE_AFTER: Final[dict[str, AttemptState]] = {
 UNSENT_OUTCOMES: Final = frozenset({"local_cancelled", "local_timeout", "unexpected_exception"})
 """How a request lease may be returned under which nothing was sent (A7). From `sent`, where the end of
 the attempt is not known, it may come back only if the worker was lost."""
+
+
+def thinned_tasks() -> TaskTable:
+    """Return the table of tasks for a log from which events of low value were left out (O6)."""
+    return {state: _reached(TASK_LIFECYCLE, state) for state in TASK_LIFECYCLE}
+
+
+def thinned_attempts() -> AttemptTable:
+    """Return the table of attempts for such a log."""
+    return {state: _reached(ATTEMPT_LIFECYCLE, state) for state in ATTEMPT_LIFECYCLE}
+
+
+def _reached(table: dict[State, dict[str, State]], state: State) -> dict[str, State]:
+    """Return what may come next where any of the events that may be left out may have come before."""
+    found: dict[str, State] = {}
+    for event, following in table[state].items():
+        if event in LOW_VALUE_KINDS:
+            found |= _reached(table, following)
+    return found | table[state]
+
 
 assert set(TASK_LIFECYCLE) == set(get_args(TaskState))
 assert set(ATTEMPT_LIFECYCLE) == set(get_args(AttemptState))

@@ -61,6 +61,7 @@ class Counts(msgspec.Struct):
     model_requests: int = 0
     rows_written: int = 0
     rows_dropped: int = 0
+    events_left_out: int = 0
     most_held: dict[str, int] = {}
     most_requests: dict[str, int] = {}
 
@@ -113,6 +114,11 @@ def render(report: VerificationReport) -> list[str]:
     held = [f"{name} {most}" for name, most in sorted({**counts.most_held, **counts.most_requests}.items())]
     if held:
         lines.append(f"  most at once: {', '.join(held)}")
+    if counts.events_left_out:
+        lines.append(
+            f"  thinned: {counts.events_left_out} events of low value were left out, because telemetry could "
+            "not keep up; those of leases are all there"
+        )
     if report.ok:
         return lines
     lines.append(f"  {report.violations_total} violations:")

@@ -14,6 +14,7 @@ from actors.evidence.lifecycle import (
     ATTEMPT_STATE_AFTER,
     UNSENT_OUTCOMES,
     AttemptState,
+    thinned_attempts,
 )
 from actors.evidence.limit_account import LimitAccount
 from actors.evidence.report import Findings, Rule
@@ -61,6 +62,7 @@ class RequestAccount:
         self._findings = findings
         self._tasks = tasks
         self._limits = limits
+        self._lifecycle = ATTEMPT_LIFECYCLE
         self.begins_within = False
         """Whether there were requests before the log began."""
         self._first_attempt = 0
@@ -76,6 +78,10 @@ class RequestAccount:
     def worker_lost(self) -> None:
         """Note that a worker was lost: a health check that it was making may lack its end, as tasks may."""
         self._worker_lost = True
+
+    def thin(self) -> None:
+        """Note that events of low value are missing from here on (O6)."""
+        self._lifecycle = thinned_attempts()
 
     def begin(self, run: RunDescriptor) -> None:
         """Take the endpoints and the caps of the run that starts."""
@@ -116,7 +122,7 @@ class RequestAccount:
             self._recovered(line, record, attempt, record.diagnostics["replaces"])
             return
         state = attempt.state
-        following = ATTEMPT_LIFECYCLE[state].get(kind)
+        following = self._lifecycle[state].get(kind)
         if following is None:
             self._illegal(line, record, attempt)
             following = ATTEMPT_STATE_AFTER[kind]

@@ -14,6 +14,7 @@ from actors.evidence.lifecycle import (
     TASK_RELEASE_OUTCOMES,
     TASK_STATE_AFTER,
     TaskState,
+    thinned_tasks,
 )
 from actors.evidence.report import Findings, Rule
 from actors.telemetry.log_codec import EventRecord
@@ -62,6 +63,7 @@ class TaskAccount:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
+        self._lifecycle = TASK_LIFECYCLE
         self._executions: dict[int, Execution] = {}
         self._leases: dict[int, _Lease] = {}
         self._last_lease = 0
@@ -69,6 +71,10 @@ class TaskAccount:
         self._limits: dict[str, int] = {}
         self._held: dict[str, int] = {}
         self.lost: Final[set[int]] = set()
+
+    def thin(self) -> None:
+        """Note that events of low value are missing from here on (O6)."""
+        self._lifecycle = thinned_tasks()
 
     def begin(self, run: RunDescriptor) -> None:
         """Take the capacities and the generators of the run that starts."""
@@ -109,7 +115,7 @@ class TaskAccount:
         if execution is None:
             execution = self._introduce(line, record, number)
         state = execution.state
-        following = TASK_LIFECYCLE[state].get(kind)
+        following = self._lifecycle[state].get(kind)
         if following is None:
             self._illegal(line, record, number, execution)
             following = TASK_STATE_AFTER[kind]

@@ -20,6 +20,7 @@ from actors.evidence.request_account import RequestAccount
 from actors.evidence.row_account import RowAccount
 from actors.evidence.task_account import TaskAccount
 from actors.telemetry.log_codec import (
+    LEFT_OUT,
     LOG_NAME,
     LOG_VERSION,
     STREAM_OF_KIND,
@@ -27,7 +28,7 @@ from actors.telemetry.log_codec import (
     LogClosing,
     LogHeader,
 )
-from messages._base import WORKER
+from messages._base import TELEMETRY, WORKER
 from messages.telemetry import LogEntry, RunDescriptor, StreamName
 
 
@@ -92,8 +93,8 @@ class Verifier:
             self._bad(number, record)
         else:
             self._findings.counts.log_lines += 1
-            if isinstance(record, LogEntry) and (record.actor, record.event) == (WORKER, "actor_crashed"):
-                self._requests.worker_lost()
+            if isinstance(record, LogEntry):
+                self._logged(record)
         if number == 1 and not isinstance(record, LogHeader):
             self._findings.add("header", "the first line is no log header", number)
 
@@ -115,6 +116,15 @@ class Verifier:
         self._tasks.finish()
         self._requests.finish()
         return self._findings.report(log)
+
+    def _logged(self, entry: LogEntry) -> None:
+        if (entry.actor, entry.event) == (WORKER, "actor_crashed"):
+            self._requests.worker_lost()
+        elif (entry.actor, entry.event) == (TELEMETRY, LEFT_OUT):
+            if not self._findings.counts.events_left_out:
+                self._tasks.thin()
+                self._requests.thin()
+            self._findings.counts.events_left_out += sum(entry.fields["events"].values())
 
     # -- the log as a log ------------------------------------------------------------------------------
 

@@ -195,7 +195,7 @@ class LoopBlocked(Value, frozen=True):
 
 
 class WarningExplained(Value, frozen=True):
-    """What an actor warned of, how often and when."""
+    """What an actor warned of, how often and when, and what to do about it."""
 
     event: str
     actor: str
@@ -204,6 +204,7 @@ class WarningExplained(Value, frozen=True):
     first_at: float
     last_at: float
     text: str
+    remedy: str = ""
 
 
 class LeaseProof(Value, frozen=True, kw_only=True):

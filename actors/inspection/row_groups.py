@@ -36,9 +36,9 @@ class RowGroups:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self._target_reached = False
 
-    def blocked(self) -> None:
-        """Note that an adaptive target keeps the next one out."""
-        self._target_reached = True
+    def blocked(self, reason: str) -> None:
+        """Note what keeps the next one out; that there are enough of them, their number tells."""
+        self._target_reached = reason != "concurrency"
 
     def stored(self, event: Event, at: int) -> None:
         """Note that one is on disk, with its rows."""

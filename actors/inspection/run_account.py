@@ -192,8 +192,8 @@ class RunAccount:
         self._row_groups.admitted()
         self._row_groups_changed(at)
 
-    def _row_group_blocked(self, _placed: SequencedEvent, _event: Event, at: int) -> None:
-        self._row_groups.blocked()
+    def _row_group_blocked(self, _placed: SequencedEvent, event: Event, at: int) -> None:
+        self._row_groups.blocked(event.reason_or_outcome)
         self._row_groups_changed(at)
 
     def _row_group_stored(self, _placed: SequencedEvent, event: Event, at: int) -> None:

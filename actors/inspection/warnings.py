@@ -6,15 +6,13 @@ from typing import Any, Final
 
 from actors.inspection.charges import micros
 from actors.inspection.explained import LoopBlocked, WarningExplained
+from messages.remedies import LONG_FIELDS, remedy_of
 from messages.telemetry import LogEntry
 
 _MOST_KINDS: Final = 50
 _BLOCKED: Final = "event_loop_blocked"
 _LOOKS: Final = 4
 """The watch looks so often in the time that it allows a block to last."""
-
-_TOO_LONG: Final = frozenset({"stack"})
-"""Fields that are too long for a line."""
 
 
 class _Blocked:
@@ -77,6 +75,7 @@ class Warnings:
                 first_at=each.first_at - origin / 1e6,
                 last_at=each.last_at - origin / 1e6,
                 text=each.text,
+                remedy=remedy_of(each.event),
             )
             for each in self._found.values()
         )
@@ -116,4 +115,4 @@ class Warnings:
 
 
 def _text(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in fields.items() if name not in _TOO_LONG)[:200]
+    return ", ".join(f"{name} {value}" for name, value in fields.items() if name not in LONG_FIELDS)[:200]

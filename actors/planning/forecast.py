@@ -186,7 +186,7 @@ class _Forecast:
     def _at_once(self, endpoint: str) -> int:
         configured = self._configured
         maxima = [  # each domain has a limit of its own; the cap is for all of them together (A3)
-            configured.request_admission_config[f"{resource}.maximum"].value
+            int(configured.request_admission_config[f"{resource}.maximum"].value)
             for resource in configured.request_resources
             if resource.rpartition("/")[0] == endpoint
         ]

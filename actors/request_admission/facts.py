@@ -100,6 +100,7 @@ class RequestFacts:
                     "blocked_until": resource.cooldown.blocked_until,
                     "in_a_row": resource.consecutive_rate_limits,
                 },
+                snapshot=resource.counts(),
             )
         )
 
@@ -125,6 +126,7 @@ class RequestFacts:
                     "limit": transition.after,
                     "effective_max": resource.limit.effective_max,
                 },
+                snapshot=resource.counts(),
             )
         )
 
@@ -143,6 +145,7 @@ class RequestFacts:
                     "rate_limited": outcomes["rate_limited"],
                     "succeeded": outcomes["success"],
                 },
+                snapshot=resource.counts(),
             )
         )
 

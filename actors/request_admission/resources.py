@@ -166,6 +166,15 @@ class Resource:
             self.endpoint.held_back.seconds(now),
         )
 
+    def counts(self) -> dict[str, int]:
+        """Return what is in use and who waits: what an event about the limit is to be judged by."""
+        return {
+            "current_limit": self.limit.current,
+            "in_flight": self.in_flight,
+            "waiters": self.waiting,
+            "aggregate_in_flight": self.endpoint.in_flight,
+        }
+
     def snapshot(self, *, now: float, sequence: int) -> RequestPressureSnapshot:
         """Return the resource at this moment."""
         blocked = self.endpoint.budget_blocked_until

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from messages._base import ActorName
+from messages.remedies import LONG_FIELDS, remedy_of
 from messages.telemetry import LogEntry, LogLevel
+
+PROGRAM_LOGGER: Final = "leasehold"
+"""The standard library's logger above those of the actors. Its configuration is the program's own (O8)."""
 
 _LEVELS: dict[str, LogLevel] = {
     "debug": "debug",
@@ -21,20 +25,30 @@ _LEVELS: dict[str, LogLevel] = {
 }
 
 
+def tell_program(entry: LogEntry) -> None:
+    """Give a line to the standard library's logger `leasehold.<actor>`, with what to do about it.
+
+    A program that never looks at the log hears of warnings and errors so. The record's `entry` is the line.
+    """
+    logger = logging.getLogger(f"{PROGRAM_LOGGER}.{entry.actor}")
+    level = logging.getLevelNamesMapping()[entry.level.upper()]
+    if not logger.isEnabledFor(level):
+        return
+    told = [f"{name}={value}" for name, value in entry.fields.items() if name not in LONG_FIELDS]
+    remedy = remedy_of(entry.event)
+    text = " ".join([entry.event, *told]) + (f": {remedy}" if remedy else "")
+    logger.log(level, "%s", text, extra={"entry": entry})
+
+
 class _EntrySink:
     """The end of the processor chain: structlog calls one of these methods with a finished entry."""
 
-    def __init__(self, keep: Callable[[LogEntry], None], standard: logging.Logger) -> None:
+    def __init__(self, keep: Callable[[LogEntry], None]) -> None:
         self._keep = keep
-        self._standard = standard
 
     def _log(self, entry: LogEntry) -> None:
         self._keep(entry)
-        if entry.level in ("warning", "error"):
-            fields = " ".join(f"{key}={value}" for key, value in entry.fields.items())
-            self._standard.log(
-                logging.WARNING if entry.level == "warning" else logging.ERROR, "%s %s", entry.event, fields
-            )
+        tell_program(entry)
 
     debug = info = warning = error = exception = critical = _log
 
@@ -42,11 +56,9 @@ class _EntrySink:
 def actor_logger(
     actor: ActorName, *, now: Callable[[], float], keep: Callable[[LogEntry], None]
 ) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger with the actor's name bound, giving every line to `keep`.
+    """Return a logger with the actor's name bound, giving every line to `keep`, and to the program.
 
-    Warnings and errors also go to the standard library's logger `leasehold.<actor>`, so that a program
-    which never looks at the log still hears of them. Its configuration, and structlog's, is the
-    program's own: nothing global is touched (O8).
+    Nothing global is configured, neither structlog's nor the standard library's loggers (O8).
     """
 
     def to_entry(
@@ -57,7 +69,7 @@ def actor_logger(
         return (entry,), {}
 
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        _EntrySink(keep, logging.getLogger(f"leasehold.{actor}")),
+        _EntrySink(keep),
         processors=[to_entry],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,

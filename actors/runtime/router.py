@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Self, TypeAlias
@@ -18,6 +19,9 @@ from messages._base import ActorName, Message
 
 Deliver: TypeAlias = Callable[[list[Message]], bool]
 """Take messages, in order; return False if whoever should get them is gone."""
+
+_SLICE_SECONDS = 0.2
+"""How long a client waits at the most without letting its signal handlers run."""
 
 Tap: TypeAlias = Callable[[ActorName, ActorName, Message], None]
 """Called with (sender, receiver, message) for every delivery, in the sender's thread."""
@@ -156,16 +160,24 @@ class ReplyBox:
             TimeoutError: none came within `timeout` seconds.
             UnreachableError: none will come: the system has stopped.
         """
-        try:
-            message = self._messages.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError(f"no message for {self.address} within {timeout} s") from None
+        message = self._next(timeout)
         if message is None:
             self.end()  # whoever asks next is to hear it too
             raise UnreachableError(f"no message will come for {self.address}: the actor system has stopped")
         if self._most is not None:
             self._read += self._weigh(message)
         return message
+
+    def _next(self, timeout: float | None) -> Message | None:
+        """Wait in slices: a signal that comes just before a wait is only noticed once that is over."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _SLICE_SECONDS if until is None else until - time.monotonic()
+            try:
+                return self._messages.get(timeout=max(0.0, min(left, _SLICE_SECONDS)))
+            except queue.Empty:
+                if left <= _SLICE_SECONDS and until is not None:
+                    raise TimeoutError(f"no message for {self.address} within {timeout} s") from None
 
     def end(self) -> None:
         """Let `get` raise once everything that has come was read."""

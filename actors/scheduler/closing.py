@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from actors.scheduler.run import JobRun
 from messages._base import (
     REQUEST_ADMISSION,
@@ -17,6 +15,7 @@ from messages._base import (
     ActorName,
     Message,
     Outgoing,
+    as_json,
 )
 from messages.request_admission import RegisterRequestResources, RequestResourcesRegistered
 from messages.scheduler import JobResult, JobStatus, ModelUsage
@@ -142,7 +141,7 @@ class Closing:
         if isinstance(message, JobReleased):
             self._models = message.models
         elif isinstance(message, CapacityPlanReported) and message.plan is not None:
-            self._capacity_plan = msgspec.to_builtins(message.plan)
+            self._capacity_plan = as_json(message.plan)
         elif isinstance(message, RunClosed):
             self._result = message.result
 

@@ -40,7 +40,6 @@ from messages.worker import JobPrepared, JobReleased, JobUnpreparable, ModelsPro
 _BUSY = Problem(
     "", "another job is running in this actor system", "wait for it to finish, or start another system"
 )
-_LOST = Problem("", "the scheduler was lost while the job was prepared", "submit the job again")
 
 _ACCEPTED: frozenset[type[Message]] = frozenset(
     {
@@ -92,7 +91,7 @@ class SchedulerCore:
         self._generation = generation
         desk = Desk(policy_named, run_ids, next_execution_id=execution_ids_from)
         self._phase: Phase = Idle(desk)
-        self._unanswered = orphan if orphan is not None and orphan.plan is None else None
+        self._last_words = list(orphan.last_words) if orphan is not None else []
         self._begun = True
         if orphan is not None and orphan.plan is not None:
             # At once: what is in the mailbox was sent to the lost scheduler, and is this run's business.
@@ -128,10 +127,7 @@ class SchedulerCore:
 
     def idle(self, *, now: float) -> list[Outgoing]:
         """Do what the phase does when no message waits."""
-        outgoing: list[Outgoing] = []
-        if self._unanswered is not None:
-            outgoing += answer(self._unanswered.reply_to, JobRejected((_LOST,)))
-            self._unanswered = None
+        outgoing, self._last_words = self._last_words, []
         if not self._begun:
             self._begun = True
             outgoing += self._phase.begin(now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from actors.scheduler.row_groups import RowGroup
 from messages.plan import GeneratorPlan, JobPlan
 from messages.task_admission import TaskLease
-from messages.tasks import RuntimeCorrelation, SchedulableTask, Task, TaskId
+from messages.tasks import KeptAnswer, RuntimeCorrelation, SchedulableTask, Task, TaskId
 from messages.worker import TaskStart
 
 
@@ -53,9 +53,14 @@ class TaskExecutions:
         )
 
     def start(
-        self, item: SchedulableTask, lease: TaskLease, group: RowGroup, offsets: list[int] | None
+        self,
+        item: SchedulableTask,
+        lease: TaskLease,
+        group: RowGroup,
+        offsets: list[int] | None,
+        answers: tuple[KeptAnswer, ...] = (),
     ) -> TaskStart:
-        """Return what the worker is given.
+        """Return what the worker is given; `answers` are those of the task's earlier tries.
 
         `offsets` are the rows that a batch is about, None for all of the row group's. They are kept until
         its value comes: rows that are dropped while it runs must not shift its values.
@@ -66,9 +71,9 @@ class TaskExecutions:
             self._offsets[lease.correlation.task_execution_id] = offsets
         inputs = group.inputs(self._generators[task.column], task, offsets)
         if task.row_index is not None:
-            return TaskStart(lease, task, inputs, task.row_index, 1)
+            return TaskStart(lease, task, inputs, task.row_index, 1, answers)
         rows = group.rows if offsets is None else len(offsets)
-        return TaskStart(lease, task, inputs, group.first_row, rows)
+        return TaskStart(lease, task, inputs, group.first_row, rows, answers)
 
     def ended(self, lease: TaskLease) -> tuple[Task, GeneratorPlan, list[int] | None]:
         """Return the task that ran under `lease`, its generator, and the rows that it was given."""

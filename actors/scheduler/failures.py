@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from actors.scheduler.completion import CompletionTracker
 from actors.scheduler.facts import Facts
+from actors.scheduler.kept_answers import KeptAnswers
 from actors.scheduler.retries import Deferrals, RetryPolicy
 from actors.scheduler.row_groups import RowGroup
 from messages.plan import JobPlan
@@ -23,6 +24,7 @@ class Failures:
         self._tracker = tracker
         self._facts = facts
         self._retried: set[TaskId] = set()
+        self.answers = KeptAnswers()
         self.first_error: str | None = None
         self.rows_dropped = 0
         self.deferrals = Deferrals(
@@ -33,11 +35,10 @@ class Failures:
             )
         )
 
-    def note_success(self, task_id: TaskId) -> None:
+    def note_success(self, lease: TaskLease) -> None:
         """Forget a task's failures: it has ended well."""
         if self._retried:
-            self._retried.discard(task_id)
-            self.deferrals.settle(task_id)
+            self._forget(lease)
 
     def note_redispatched(self, items: list[SchedulableTask], now: float) -> None:
         """Tell which of the tasks that were just enqueued are further tries."""
@@ -52,13 +53,17 @@ class Failures:
         if due is None:
             return False
         self._retried.add(lease.task_id)
+        self.answers.keep(task.row_group, lease.task_id, outcome.answers)
+        facts = {"attempt": self.deferrals.attempts(lease.task_id), "until": due}
+        if answers := self.answers.of(task.row_group, lease.task_id):
+            facts["answers_kept"] = len(answers)
         self._facts.add(
             Event(
                 "retry_deferred",
                 now,
                 lease.correlation,
                 reason_or_outcome=error_of(outcome).kind,
-                diagnostics={"attempt": self.deferrals.attempts(lease.task_id), "until": due},
+                diagnostics=facts,
             )
         )
         return True
@@ -75,8 +80,7 @@ class Failures:
         if self.first_error is None:
             self.first_error = f"column {task.column}: {error.message}"
         attempts = max(1, self.deferrals.attempts(lease.task_id))
-        self._retried.discard(lease.task_id)
-        self.deferrals.settle(lease.task_id)
+        self._forget(lease)
         if task.row_index is None:
             covered = self._tracker.rows_for(task)
             offsets = self._tracker.surviving(group.index) if covered is None else covered
@@ -106,6 +110,11 @@ class Failures:
             DroppedRow(group.first_row + offset, processor, 1, "processor", text) for offset in offsets
         ]
         return self._tracker.drop_rows(group.index, offsets)
+
+    def _forget(self, lease: TaskLease) -> None:
+        self._retried.discard(lease.task_id)
+        self.deferrals.settle(lease.task_id)
+        self.answers.forget(lease.correlation.row_group, lease.task_id)
 
 
 def error_of(outcome: TaskOutcome) -> TaskError:

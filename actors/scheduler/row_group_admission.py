@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from actors.scheduler.admission_target import AdmissionBlock, AdmissionTarget
 from actors.scheduler.dispatch import Dispatcher
 from actors.scheduler.facts import Facts
@@ -11,11 +13,14 @@ from messages.telemetry import Event
 
 _MODEL_SLOTS = "llm_wait"
 
+RowGroupBlock: TypeAlias = AdmissionBlock | Literal["concurrency"]
+
 
 class RowGroupAdmission:
-    """Admits row groups; in adaptive mode against a target, of which it tells every change.
+    """Admits row groups: as many as may be at once, or against a target, of which it tells every change.
 
-    It tells what blocks the next row group when that begins, and not at every look.
+    It tells what blocks the next row group when that begins, and not at every look: at the fixed number,
+    where each that is stored makes room for the next one, once.
     """
 
     def __init__(self, plan: JobPlan, row_groups: RowGroups, dispatcher: Dispatcher, facts: Facts) -> None:
@@ -23,7 +28,7 @@ class RowGroupAdmission:
         self._dispatcher = dispatcher
         self._facts = facts
         self._target: AdmissionTarget | None = None
-        self._told: tuple[AdmissionBlock, int] | None = None
+        self._told: tuple[RowGroupBlock, int] | None = None
         if plan.row_group_admission == "adaptive":
             self._target = AdmissionTarget(cap=plan.row_group_concurrency, row_guard=plan.adaptive_row_guard)
         users = [
@@ -57,9 +62,12 @@ class RowGroupAdmission:
                 self._tell(block, target.value, in_flight, rows, now)
                 return None
             self._told = None
-        return groups.admit_next()
+        admitted = groups.admit_next()
+        if admitted is None and target is None and groups.next_rows:
+            self._tell("concurrency", groups.in_flight, groups.in_flight, groups.rows_in_flight, now)
+        return admitted
 
-    def _tell(self, block: AdmissionBlock, target: int, in_flight: int, rows: int, now: float) -> None:
+    def _tell(self, block: RowGroupBlock, target: int, in_flight: int, rows: int, now: float) -> None:
         if self._told == (block, target):
             return
         self._told = (block, target)

@@ -128,6 +128,7 @@ class JobRun:
             return []
         store = self.row_groups.store(index, self.tracker.surviving(index))
         self.tracker.forget(index)
+        self.failures.answers.forget_row_group(index)
         return [Outgoing(STORAGE, store)]
 
     # -- dispatch ------------------------------------------------------------------------------------
@@ -193,7 +194,8 @@ class JobRun:
         # row, so that a value depends on its row alone (R12).
         about_some = item.task.task_type not in ("cell", "from_scratch")
         offsets = self.tracker.rows_for(item.task) if about_some else None
-        return self.executions.start(item, lease, group, offsets)
+        answers = self.failures.answers.of(group.index, item.task_id)
+        return self.executions.start(item, lease, group, offsets, answers)
 
     def on_recovered(self, message: TaskLeasesRecovered) -> None:
         """Go on with a new incarnation of task admission, which accounts for the tokens that are out."""
@@ -233,7 +235,7 @@ class JobRun:
                 group.write(generator, task, outcome.value, offsets)
                 self.journal.note(task, outcome, whole=offsets is None)
                 self._done[task.column] += 1
-            self.failures.note_success(lease.task_id)
+            self.failures.note_success(lease)
         elif outcome.kind == "stale_discard":
             return  # the task is queued still, or was discarded: either way nothing is owed to it
         elif not self.stopping:
@@ -270,9 +272,12 @@ class JobRun:
 
     # -- ending --------------------------------------------------------------------------------------
 
-    def stop(self, status: JobStatus, reason: str) -> None:
+    def stop(self, status: JobStatus, reason: str, now: float) -> None:
         """Admit and start nothing more; what runs is left to end."""
         self.stop_status = status
+        unrun = {"queued": len(self.dispatcher.queue), "deferred": len(self.failures.deferrals)}
+        if any(unrun.values()):
+            self.facts.add(Event("queue_drained", now, reason_or_outcome=status, diagnostics=unrun))
         if status in ("failed", "early_shutdown") or self.failures.first_error is None:
             self.failures.first_error = reason
         self.failures.deferrals.clear()

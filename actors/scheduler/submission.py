@@ -14,7 +14,16 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from messages._base import REQUEST_ADMISSION, SCHEDULER, STORAGE, TASK_ADMISSION, TELEMETRY, WORKER, Outgoing
+from messages._base import (
+    REQUEST_ADMISSION,
+    SCHEDULER,
+    STORAGE,
+    TASK_ADMISSION,
+    TELEMETRY,
+    WORKER,
+    Outgoing,
+    as_json,
+)
 from messages.capacity import CapacityPlan, ConfiguredCapacity
 from messages.job import Problem
 from messages.plan import JobPlan
@@ -175,7 +184,7 @@ class Submission:
     @property
     def capacity(self) -> dict[str, Any]:
         """The capacity plan as it is known before the run begins: what is configured, and nothing else."""
-        plan: dict[str, Any] = msgspec.to_builtins(CapacityPlan(self._ready().configured))
+        plan: dict[str, Any] = as_json(CapacityPlan(self._ready().configured))
         return plan
 
     def _ready(self) -> JobPrepared:

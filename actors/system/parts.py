@@ -12,11 +12,13 @@ import pykka
 
 from actors.evidence.unsettled import unsettled_attempts
 from actors.runtime.clock import RunClock
-from actors.runtime.router import Router
+from actors.runtime.router import Deliver, Router
 from actors.runtime.shell import ActorShell
 from actors.storage.files import FileRuns
 from actors.storage.source import FileSources
 from actors.system.cores import Ports, core_makers
+from actors.telemetry.core import TelemetryCore
+from actors.telemetry.gate import EventGate
 from actors.telemetry.sinks import open_log_file
 from actors.worker.actor import WorkerActor
 from messages._base import WORKER, ActorName
@@ -39,12 +41,16 @@ def start_actor(
     """
     make = core_makers(_real_world(clock, log=log, observing=observing))[name]
     rebuild = make if faults else None
+    core = make(None)
     ref: pykka.ActorRef[Any]
     if name == WORKER:
-        ref = WorkerActor.start(name, make(None), router, clock, rebuild, patience=loop_blocked_after_seconds)
+        ref = WorkerActor.start(name, core, router, clock, rebuild, patience=loop_blocked_after_seconds)
     else:
-        ref = ActorShell.start(name, make(None), router, clock, rebuild)
-    router.register(name, lambda messages: _tell(ref, messages))
+        ref = ActorShell.start(name, core, router, clock, rebuild)
+    deliver: Deliver = partial(_tell, ref)
+    if isinstance(core, TelemetryCore):
+        deliver = EventGate(deliver, core.journal.taken)
+    router.register(name, deliver)
     return ref
 
 

@@ -22,6 +22,7 @@ import pykka
 from actors.runtime.client import Client
 from actors.runtime.clock import RunClock
 from actors.runtime.inbox import Inbox
+from actors.runtime.logger import tell_program
 from actors.runtime.router import ReplyBox, Router, UnreachableError
 from actors.runtime.shell import ActorShell
 from actors.runtime.subscription import Subscription
@@ -36,6 +37,7 @@ from messages.telemetry import (
     EventKind,
     EventsPublished,
     LogEntry,
+    LogLevel,
     RecordLog,
     StreamName,
     Subscribe,
@@ -268,12 +270,13 @@ class ActorSystem:
         )
 
     def _note_stuck(self, actor: ActorName, seconds: float, stack: list[str]) -> None:
-        _logger.error("actor %s has not read its mailbox for %.1f s; it is at %s", actor, seconds, stack[-1:])
-        self._log("error", "actor_stuck", actor_name=actor, seconds=round(seconds, 3), stack=stack)
+        at = stack[-1] if stack else ""
+        self._log("error", "actor_stuck", actor_name=actor, seconds=round(seconds, 3), at=at, stack=stack)
 
-    def _log(self, level: Any, event: str, **fields: Any) -> None:
+    def _log(self, level: LogLevel, event: str, **fields: Any) -> None:
+        entry = LogEntry(self.clock.now(), _CLIENT, level, event, fields)
+        tell_program(entry)
         if TELEMETRY in self._refs:
-            entry = LogEntry(self.clock.now(), _CLIENT, level, event, fields)
             self.router.send(_CLIENT, TELEMETRY, [RecordLog([entry])])
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from actors.telemetry.journal import Journal
 from actors.telemetry.log_codec import (
+    LEFT_OUT,
     SHORT_KINDS,
     encode_entries,
     encode_events,
@@ -20,15 +21,17 @@ from actors.telemetry.log_codec import (
 from actors.telemetry.logs import LogSink
 from actors.telemetry.maxima import ObservedCapacity
 from actors.telemetry.subscriptions import Subscriptions
-from messages._base import Message, Outgoing, Query
+from messages._base import TELEMETRY, Message, Outgoing, Query
 from messages.capacity import CapacityPlan
 from messages.supervision import DeadlineReached
 from messages.telemetry import (
     CapacityPlanReported,
     CloseRunLog,
     GetCapacityPlan,
+    LogEntry,
     OpenRunLog,
     RecordEvents,
+    RecordLeftOut,
     RecordLog,
     RecordTaskEvents,
     RunLogClosed,
@@ -72,6 +75,7 @@ class TelemetryCore:
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
             RecordEvents: self._record,
             RecordTaskEvents: self._record_tasks,
+            RecordLeftOut: self._record_left_out,
             RecordLog: self._record_log,
             OpenRunLog: self._open_run_log,
             CloseRunLog: self._close_run_log,
@@ -114,6 +118,7 @@ class TelemetryCore:
             open_task_executions=self.journal.observed.tasks_held if self.journal.observed is not None else 0,
             bytes_written=self.journal.logs.bytes_written,
             sink_failures=dict(self.journal.logs.failures),
+            dropped_events=self.journal.left_out,
             events=dict(self.journal.events),
             task_outcomes=dict(self.journal.task_outcomes),
         )
@@ -184,6 +189,17 @@ class TelemetryCore:
         self.journal.count_tasks(message)
         self.journal.next["scheduler"] = first + many
         return self._subscriptions.publish() if self._subscriptions.overdue else []
+
+    def _record_left_out(self, message: RecordLeftOut, now: float) -> list[Outgoing]:
+        """Say at its place what was left out, and once, in a way that is seen, that anything was (O6)."""
+        first = not self.journal.left_out
+        self.journal.left_out += sum(message.events.values())
+        entries = [LogEntry(now, TELEMETRY, "debug", LEFT_OUT, {"events": message.events})]
+        outgoing = self._record_log(RecordLog(entries), now)
+        if first:
+            warning = LogEntry(now, TELEMETRY, "warning", "telemetry_overloaded")
+            outgoing.append(Outgoing(TELEMETRY, RecordLog([warning])))
+        return outgoing
 
     # -- runs ----------------------------------------------------------------------------------------
 

@@ -29,10 +29,16 @@ class Journal:
         """How many events of each kind there were."""
         self.task_outcomes: Counter[str] = Counter()
         """How many task leases came back with each outcome."""
+        self.left_out = 0
+        """How many events were left out before they reached telemetry (O6)."""
         self.run_id: str | None = None
         self.run_log: str | None = None
         self.configured: ConfiguredCapacity | None = None
         self.observed: ObservedCapacity | None = None
+
+    def taken(self) -> int:
+        """Return how many events there have been."""
+        return sum(self.next.values()) - len(self.next)
 
     def count(self, events: list[Event]) -> None:
         """Count single events."""

@@ -33,6 +33,8 @@ from messages.telemetry import (
 
 LOG_NAME: Final = "leasehold"
 LOG_VERSION: Final = 1
+LEFT_OUT: Final = "events_left_out"
+"""The log line that stands where events of low value are missing; its `events` are how many of each kind."""
 
 STREAM_OF_KIND: Final[dict[str, StreamName]] = {
     **dict.fromkeys(get_args(SchedulerEventKind), "scheduler"),

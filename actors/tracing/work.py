@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 from actors.telemetry.timeline import RECOVERED, AttemptTimeline, CorrelatedRuntimeView, TaskTimeline
 from actors.tracing.trace_events import Arrows, TraceEvent, Track, slice_
 from actors.tracing.tracks import Tracks
+from messages.tasks import RuntimeCorrelation
 from messages.telemetry import Event, SequencedEvent
 
 STALE = "stale_discard"
+
+Key = tuple[str, int]
+"""Which execution: its run and its number."""
 
 Try = tuple[str, int, str, int | None]
 """What a try is a try of: the run, its row group, column and row."""
@@ -35,11 +39,15 @@ class Work:
         self._tracks = tracks
         self._origin = origin
         self._view = CorrelatedRuntimeView()
-        self._lanes: dict[tuple[str, int], Track] = {}
+        self._lanes: dict[Key, Track] = {}
         self._places: dict[int, _Place] = {}
-        self._held: dict[tuple[str, int], TaskTimeline] = {}
+        self._held: dict[Key, TaskTimeline] = {}
         """Over, but for attempts whose leases are still on their way back."""
+        self._began: dict[Key, int] = {}
         self._failed: dict[Try, tuple[Track, int]] = {}
+        """Where the last failed try of a task ended, as task admission tells: the rest may come late."""
+        self._after: dict[Key, tuple[Track, int]] = {}
+        """The failed try that one follows."""
         self.arrows = Arrows()
 
     def add(self, placed: SequencedEvent) -> list[TraceEvent]:
@@ -83,11 +91,9 @@ class Work:
         key, at = (event.correlation.run_id, event.correlation.task_execution_id), self._at(event.captured_at)
         match event.event_kind:
             case "task_lease_acquired" if event.reason_or_outcome != RECOVERED:
-                self._lanes[key] = self._tracks.tasks.take(at)
+                self._begins(key, event.correlation, at)
             case "task_lease_released" if key in self._lanes:
-                self._tracks.tasks.give_back(self._lanes[key], at + 1)
-                if event.reason_or_outcome == STALE:
-                    del self._lanes[key]
+                self._ends(key, event.correlation, at, event.reason_or_outcome)
             case "request_wait_started" if key in self._lanes and key not in self._held:
                 lane = self._tracks.model(event.resource).take(at)
                 self._places[event.request_attempt_id] = _Place(lane, lane)
@@ -95,6 +101,22 @@ class Work:
                 self._called(event, at)
             case "request_wait_timeout" | "request_wait_cancelled" | "request_lease_released":
                 self._left(event.request_attempt_id, at)
+
+    def _begins(self, key: Key, about: RuntimeCorrelation, at: int) -> None:
+        lane = self._tracks.tasks.take(at)
+        self._lanes[key] = lane
+        self._began[key] = at
+        earlier = self._failed.get(_try(about))
+        if earlier is not None:
+            self._after.setdefault(key, earlier)
+
+    def _ends(self, key: Key, about: RuntimeCorrelation, at: int, outcome: str) -> None:
+        lane, began = self._lanes[key], self._began.pop(key)
+        self._tracks.tasks.give_back(lane, at + 1)
+        if outcome == STALE:
+            del self._lanes[key]
+        elif outcome != "success":
+            self._failed[_try(about)] = (lane, max(began, at - 1))
 
     def _called(self, event: Event, at: int) -> None:
         lanes, place = self._tracks.model(event.resource), self._places.get(event.request_attempt_id)
@@ -124,12 +146,9 @@ class Work:
         for attempt, place in places:
             if place is not None:
                 drawn += self._attempt(attempt, place, about.task_column, (lane, start, end), last)
-        key = (about.run_id, about.row_group, about.task_column, about.row_index)
-        earlier = self._failed.pop(key, None)
+        earlier = self._after.pop(_key(timeline), None)
         if earlier is not None:
             drawn += self.arrows.between("next try", earlier, (lane, start))
-        if timeline.outcome not in ("success", ""):
-            self._failed[key] = (lane, end - 1)
         return drawn
 
     def _attempt(
@@ -189,8 +208,12 @@ class Work:
         return told
 
 
-def _key(timeline: TaskTimeline) -> tuple[str, int]:
+def _key(timeline: TaskTimeline) -> Key:
     return (timeline.correlation.run_id, timeline.task_execution_id)
+
+
+def _try(about: RuntimeCorrelation) -> Try:
+    return (about.run_id, about.row_group, about.task_column, about.row_index)
 
 
 def _name(column: str, outcome: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from actors.runtime.clock import Clock
 from actors.runtime.core import Core
+from actors.runtime.logger import tell_program
 from actors.runtime.router import Router
 from actors.runtime.shell import ActorShell
 from actors.worker.body import WorkerBody
@@ -16,8 +16,6 @@ from actors.worker.inbox import LoopInbox
 from actors.worker.loop_watch import LoopWatch
 from messages._base import TELEMETRY, ActorName
 from messages.telemetry import LogEntry, RecordLog
-
-_logger = logging.getLogger("leasehold.worker")
 
 
 class WorkerActor(ActorShell):
@@ -79,7 +77,7 @@ class WorkerActor(ActorShell):
     def _note_blocked(self, column: str, seconds: float, stack: list[str]) -> None:
         """Called on the watching thread: what this actor holds for sending waits for the loop itself."""
         at = stack[-1] if stack else ""
-        _logger.warning("event_loop_blocked column=%s seconds=%.1f at=%s", column, seconds, at)
         fields = {"column": column, "seconds": round(seconds, 3), "at": at, "stack": stack}
         entry = LogEntry(self.body.clock.now(), self.body.name, "warning", "event_loop_blocked", fields)
+        tell_program(entry)
         self._router.send(self.body.name, TELEMETRY, [RecordLog([entry])])

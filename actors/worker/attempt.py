@@ -84,6 +84,11 @@ class Attempt(Generic[T]):
         assert self._call is not None
         return self._call.result()
 
+    @property
+    def end_of_call(self) -> asyncio.Future[None] | None:
+        """What is done once the call under the lease is over; None where no call is under way."""
+        return None if self._lease is None or self._settled else self._over
+
     def give_up(self) -> None:
         """End the attempt now; whoever waits for it is cancelled. Does nothing to one that is over."""
         if self._settled:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
 
 class Givable(Protocol):
     """Something under way that can be given up at once."""
+
+    @property
+    def end_of_call(self) -> asyncio.Future[None] | None:
+        """What is done once the call under the lease is over; None where no call is under way."""
+        ...
 
     def give_up(self) -> None:
         """End it now; whoever waits for it is cancelled. Does nothing to what is over."""
@@ -39,6 +45,12 @@ class AttemptScope:
     def leave(self, attempt: Givable) -> None:
         """Forget an attempt that is over."""
         self._under_way.pop(attempt, None)
+
+    async def until_answered(self) -> None:
+        """Return when every call that is under way now is over; who waits for a lease is not waited for."""
+        ends = [end for attempt in self._under_way if (end := attempt.end_of_call) is not None]
+        if ends:
+            await asyncio.wait(ends)
 
     def end(self) -> None:
         """Give up what is under way. Nothing begins in this scope any more."""

@@ -12,6 +12,7 @@ from actors.worker.attempt_scope import AttemptScope
 from actors.worker.executor import ModelRequestExecutor
 from actors.worker.failures import ModelCallRefusedError, RequestFailedError
 from actors.worker.job_clock import JobClock
+from actors.worker.kept_answers import Answers
 from actors.worker.model_request import ModelRequest
 from actors.worker.probing import Health, HealthCheck
 from actors.worker.providers.base import (
@@ -28,7 +29,7 @@ from actors.worker.providers.registry import client_of
 from messages.hints import possible
 from messages.job import Job, ModelConfig
 from messages.request_admission import RequestDomain, RequestGroupSpec
-from messages.tasks import RequestResourceKey, RuntimeCorrelation
+from messages.tasks import KeptAnswer, RequestResourceKey, RuntimeCorrelation
 
 T = TypeVar("T")
 
@@ -81,9 +82,11 @@ class JobModels:
         """Let the job's time begin, which its providers' scripts go by; does nothing the second time."""
         self._clock.start()
 
-    def calls_of(self, correlation: RuntimeCorrelation) -> TaskModelCalls:
-        """Return the models as one task execution calls them."""
-        return TaskModelCalls(self._bindings, self._executor, correlation)
+    def calls_of(
+        self, correlation: RuntimeCorrelation, answers: tuple[KeptAnswer, ...] = ()
+    ) -> TaskModelCalls:
+        """Return the models as one task execution calls them; `answers` are those of its earlier tries."""
+        return TaskModelCalls(self._bindings, self._executor, correlation, Answers(answers))
 
     async def health(self) -> Health:
         """Ask after every endpoint at once; return what they said, in the order of the job's models."""
@@ -98,21 +101,26 @@ class JobModels:
 class TaskModelCalls:
     """`ModelCalls` for one task execution. `answered` counts the calls that brought a reply.
 
+    A call that an earlier try of the task was answered is given that answer, and not made again (R14). A
+    refusal is told once the calls that are under way have had their answers: it will most likely end the
+    task, which would cut them off, and they have been sent and will be billed.
     Calls may be made one after the other or at once, by the task's coroutine or by tasks that it has
     started, until `end`. `is_overdue`, set by who watches the task's time, tells whether that is up.
     """
 
-    __slots__ = ("_bindings", "_correlation", "_executor", "_scope", "answered")
+    __slots__ = ("_answers", "_bindings", "_correlation", "_executor", "_scope", "answered")
 
     def __init__(
         self,
         bindings: dict[str, _Binding],
         executor: ModelRequestExecutor,
         correlation: RuntimeCorrelation,
+        answers: Answers,
     ) -> None:
         self._bindings = bindings
         self._executor = executor
         self._correlation = correlation
+        self._answers = answers
         self._scope = AttemptScope()
         self.answered = 0
 
@@ -123,6 +131,10 @@ class TaskModelCalls:
     def end(self) -> None:
         """Refuse further calls and give up those under way; their leases are returned before this returns."""
         self._scope.end()
+
+    def kept(self) -> tuple[KeptAnswer, ...]:
+        """Return the answers for the task's next try."""
+        return self._answers.kept()
 
     async def chat(
         self,
@@ -145,6 +157,7 @@ class TaskModelCalls:
         reply = await self._made(
             binding,
             "chat",
+            request,
             ChatReply,
             lambda client: client.chat(request),
             characters=sum(len(message.content) for message in request.messages),
@@ -171,12 +184,13 @@ class TaskModelCalls:
         reply = await self._made(
             binding,
             "embedding",
+            request,
             EmbeddingReply,
             lambda client: client.embed(request),
             characters=len(input),
             output_tokens=0,
         )
-        return reply.vector
+        return list(reply.vector)  # the caller may change it; the answer stays as it was
 
     async def image(
         self,
@@ -197,6 +211,7 @@ class TaskModelCalls:
         reply = await self._made(
             binding,
             "image",
+            request,
             ImageReply,
             lambda client: client.image(request),
             characters=len(prompt),
@@ -224,30 +239,41 @@ class TaskModelCalls:
         self,
         binding: _Binding,
         domain: RequestDomain,
+        asked: ChatRequest | EmbeddingRequest | ImageRequest,
         expects: type[T],
         call: Callable[[ProviderClient], Awaitable[T]],
         *,
         characters: int,
         output_tokens: int | None,
     ) -> T:
-        reply = await self._executor.execute(
-            ModelRequest(
-                call=call,
-                expects=expects,
-                alias=binding.alias,
-                resources=binding.routes[domain],
-                clients=binding.clients,
-                overload_statuses=binding.overload_statuses,
-                scope=self._scope,
-                correlation=self._correlation,
-                group=RequestGroupSpec(self._correlation.task_column),
-                timeout_seconds=binding.model.timeout_seconds,
-                queue_timeout_seconds=binding.model.queue_timeout_seconds,
-                input_tokens=-(-characters // _CHARACTERS_PER_TOKEN),
-                output_tokens=output_tokens,
-                retries=binding.retries,
-            )
+        known = (binding.alias, domain, asked)
+        reply = self._answers.take(known, expects)
+        if reply is not None:
+            self.answered += 1
+            return reply
+        request = ModelRequest(
+            call=call,
+            expects=expects,
+            alias=binding.alias,
+            resources=binding.routes[domain],
+            clients=binding.clients,
+            overload_statuses=binding.overload_statuses,
+            scope=self._scope,
+            correlation=self._correlation,
+            group=RequestGroupSpec(self._correlation.task_column),
+            timeout_seconds=binding.model.timeout_seconds,
+            queue_timeout_seconds=binding.model.queue_timeout_seconds,
+            input_tokens=-(-characters // _CHARACTERS_PER_TOKEN),
+            output_tokens=output_tokens,
+            retries=binding.retries,
         )
+        try:
+            reply = await self._executor.execute(request)
+        except RequestFailedError as error:
+            if error.retryable:
+                await self._scope.until_answered()
+            raise
+        self._answers.note(known, reply)
         self.answered += 1
         return reply
 

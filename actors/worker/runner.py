@@ -363,7 +363,7 @@ class TaskRunner:
 
     def _calls_of(self, start: TaskStart) -> TaskModelCalls:
         assert self._models is not None
-        return self._models.calls_of(start.lease.correlation)
+        return self._models.calls_of(start.lease.correlation, start.answers)
 
     def _user_calls_of(self, start: TaskStart) -> UserCalls:
         return UserCalls(self._loop, self._calls_of(start))
@@ -374,6 +374,8 @@ class TaskRunner:
             calls.end()
             if calls.answered and outcome.kind == "success":
                 outcome = msgspec.structs.replace(outcome, calls=calls.answered)
+            elif calls.answered and outcome.kind == "retryable_failure":
+                outcome = msgspec.structs.replace(outcome, answers=calls.kept())
         self._finished(lease_id, outcome)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from actors.generators import Turn
 from actors.worker.failures import ModelCallRefusedError
 from actors.worker.model_calls import TaskModelCalls
+from messages.tasks import KeptAnswer
 
 T = TypeVar("T")
 
@@ -46,6 +47,10 @@ class UserCalls:
     def answered(self) -> int:
         """How many calls brought a reply."""
         return self._calls.answered
+
+    def kept(self) -> tuple[KeptAnswer, ...]:
+        """Return the answers for the task's next try."""
+        return self._calls.kept()
 
     async def chat(
         self,

@@ -1,7 +1,7 @@
 """aiometer.run_all with a cap on how many run at once.
 
-Its own best way: one call for all tasks, which keeps results in order; the cap is the same as everybody
-else's.
+Its own best way: one call for all tasks, which keeps results in order and lets it limit by itself; the cap
+is the same as everybody else's, and no rate is set. A call for each 256 tasks was tried and is no quicker.
 """
 
 from __future__ import annotations
@@ -23,4 +23,5 @@ def run_all(tasks: int) -> Run:
 
 
 async def _run_all(tasks: int) -> list[int]:
-    return await aiometer.run_all([noop] * tasks, max_at_once=CAPACITY)
+    values: list[int] = await aiometer.run_all([noop] * tasks, max_at_once=CAPACITY)
+    return values

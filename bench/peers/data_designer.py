@@ -23,7 +23,8 @@ from data_designer.engine.dataset_builders.scheduling.completion import Completi
 from data_designer.engine.dataset_builders.utils.execution_graph import ExecutionGraph
 from data_designer.engine.dataset_builders.utils.row_group_buffer import RowGroupBufferManager
 
-from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, hash_rows, noop
+from bench.job_runs import hash_rows
+from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, noop
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
 

@@ -39,7 +39,7 @@ class PeerController(Line):
         super().__init__()
         self._now = 0.0
         self._opens_at: float | None = None
-        peer.time = SimpleNamespace(monotonic=lambda: self._now)  # type: ignore[attr-defined]
+        peer.time = SimpleNamespace(monotonic=lambda: self._now)
         resource = RequestResourceKey("virtual", "model", RequestDomain.CHAT)
         self._item = RequestAdmissionItem(resource, RequestGroupSpec(resource))
         self._controller = peer.AdaptiveRequestAdmissionController(
@@ -78,7 +78,7 @@ class PeerController(Line):
 
     def close(self, *, now: float) -> int:
         """Let nobody wait any more, and the module have its clock back; return how many leases are left."""
-        peer.time = time  # type: ignore[attr-defined]
+        peer.time = time
         return super().close(now=now)
 
     def wakes_at(self) -> float | None:

@@ -1,4 +1,4 @@
-"""The questions, in the order of the bars, one module each."""
+"""The questions, one module each: those with bars first, then the rest of the matrix."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from bench.results import Scenario
 from bench.scenarios import (
     admission_against_peer,
     admission_by_groups,
+    admission_phases,
     against_bare_pykka,
     against_counting_sink,
     against_no_sink,
     against_semaphore,
+    changing_providers,
     heavy_root,
+    logs,
+    memory_by_rows,
     moving_capacity,
+    preparing,
     request_admission,
+    scale,
+    shapes,
     startup,
     telemetry_cost,
 )
@@ -25,10 +32,17 @@ SCENARIOS: tuple[Scenario, ...] = (
     against_semaphore.SCENARIO,
     against_bare_pykka.SCENARIO,
     telemetry_cost.SCENARIO,
+    memory_by_rows.SCENARIO,
+    preparing.SCENARIO,
     heavy_root.SCENARIO,
     request_admission.SCENARIO,
     moving_capacity.SCENARIO,
     startup.SCENARIO,
+    admission_phases.SCENARIO,
+    shapes.SCENARIO,
+    changing_providers.SCENARIO,
+    scale.SCENARIO,
+    logs.SCENARIO,
 )
 
 

@@ -18,6 +18,7 @@ def _peer(groups: int, policy: Policy) -> Side:
         lazily("data_designer_admission", "run_task_admission", groups=groups, policy=policy),
         share=_SHARES[groups],
         requires="data-designer",
+        peer=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, Policy, many_groups, run_job
+from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, Policy, many_groups, run_noops
 from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.stub_worker import run_admission
 
@@ -22,7 +22,7 @@ def whole(groups: int) -> Side:
     """Return the whole job: real worker, full event log, bounded borrow."""
 
     def run(tasks: int) -> Run:
-        return run_job(many_groups(tasks, groups), telemetry="log")
+        return run_noops(many_groups(tasks, groups), telemetry="log")
 
     return Side(f"whole job, {_groups(groups)}", run)
 

@@ -12,7 +12,7 @@ def _pipeline(name: str, tokens: Tokens, *, events: bool, share: float) -> Side:
     def run(tasks: int) -> Run:
         return run_pipeline(tasks, tokens, events=events)
 
-    return Side(f"bare Pykka, {name}, {'7 events' if events else 'no events'}", run, share)
+    return Side(f"bare Pykka, {name}, {'7 events' if events else 'no events'}", run, share, peer=True)
 
 
 _OWN_EVENTS = _pipeline("own tokens", OwnTokens(), events=True, share=2.0)

@@ -11,6 +11,7 @@ _PEER = Side(
     lazily("data_designer", "run_scheduler", sink="counting"),
     share=0.05,
     requires="data-designer",
+    peer=True,
 )
 
 SCENARIO = Scenario(

@@ -11,6 +11,7 @@ _PEER = Side(
     lazily("data_designer", "run_scheduler", sink="none"),
     share=0.2,
     requires="data-designer",
+    peer=True,
 )
 
 SCENARIO = Scenario(

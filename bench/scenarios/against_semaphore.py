@@ -7,17 +7,21 @@ from bench.peers.semaphore import run_gather
 from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.scenarios.end_to_end import FULL_LOG, INPUTS, TELEMETRY_OFF
 
-_SEMAPHORE = Side("asyncio.Semaphore + gather", run_gather)
+_SEMAPHORE = Side("asyncio.Semaphore + gather", run_gather, peer=True)
 
 
 def _at_once(tasks: int) -> Run:
     return run_gather(tasks, at_once=True)
 
 
-_AT_ONCE = Side("asyncio.Semaphore + one gather", _at_once)
-_AIOMETER = Side("aiometer", lazily("aiometer_peer", "run_all"), share=0.5, requires="aiometer")
+_AT_ONCE = Side("asyncio.Semaphore + one gather", _at_once, peer=True)
+_AIOMETER = Side("aiometer", lazily("aiometer_peer", "run_all"), share=0.5, requires="aiometer", peer=True)
 _ANYIO = Side(
-    "anyio.CapacityLimiter", lazily("anyio_limiter", "run_task_group"), share=0.25, requires="anyio"
+    "anyio.CapacityLimiter",
+    lazily("anyio_limiter", "run_task_group"),
+    share=0.25,
+    requires="anyio",
+    peer=True,
 )
 
 SCENARIO = Scenario(

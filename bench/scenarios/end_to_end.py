@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, Telemetry, one_column, run_job
+from bench.job_runs import Telemetry
+from bench.noop_jobs import CAPACITY, ROW_GROUP_TASKS, one_column, run_noops
 from bench.results import Run, Side
 
 INPUTS: dict[str, Any] = {
@@ -19,7 +20,7 @@ INPUTS: dict[str, Any] = {
 
 def _job_run(telemetry: Telemetry) -> Side:
     def run(tasks: int) -> Run:
-        return run_job(one_column(tasks), telemetry=telemetry)
+        return run_noops(one_column(tasks), telemetry=telemetry)
 
     return Side(f"leasehold, {'full log' if telemetry == 'log' else 'telemetry off'}", run)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from bench.peers import lazily
@@ -23,7 +25,21 @@ TUNED = msgspec.structs.replace(SHARED, ceiling_hold_seconds=10.0)
 """The same, and some seconds' patience below the limit that was refused last, which the peer has not."""
 
 
-def _core(tuning: RequestAdmissionTuning) -> Make:
+MODEL_INPUTS: dict[str, Any] = {
+    "clients": CLIENTS,
+    "static_cap": CLIENTS,
+    "latency_seconds": LATENCY_SECONDS,
+    "jitter": JITTER,
+    "tuned": msgspec.to_builtins(TUNED),
+    "shared_tuning": msgspec.to_builtins(SHARED),
+    "defaults": msgspec.to_builtins(DEFAULT),
+    "seed": "the number of the run, the same for all sides of an iteration",
+}
+
+
+def core(tuning: RequestAdmissionTuning) -> Make:
+    """Return what makes the real core of request admission with these settings."""
+
     def make(server: VirtualServer, until: float) -> Controller:
         del server, until
         return CoreController(tuning, static_cap=CLIENTS)
@@ -32,23 +48,29 @@ def _core(tuning: RequestAdmissionTuning) -> Make:
 
 
 def _ours(name: str, tuning: RequestAdmissionTuning) -> Side:
-    return Side(f"aimd, {name}", playing(REFUSING, _core(tuning)))
+    return Side(f"aimd, {name}", playing(REFUSING, core(tuning)))
 
 
-def _peer(name: str, tuning: RequestAdmissionTuning) -> Side:
+def oracle_side(name: str) -> Side:
+    """Return who knows the capacity of the servers that refuse."""
+    return Side(name, playing(REFUSING, oracle), peer=True)
+
+
+def peer_side(name: str, tuning: RequestAdmissionTuning) -> Side:
+    """Return data-designer's controller with these settings."""
     run = lazily("data_designer_limits", "run_moving", tuning=tuning)
-    return Side(f"data-designer, {name}", run, requires="data-designer")
+    return Side(f"data-designer, {name}", run, requires="data-designer", peer=True)
 
 
 def _blind(algorithm: str) -> Side:
     tuning = msgspec.structs.replace(DEFAULT, algorithm=algorithm)
-    return Side(f"blind server, {algorithm}", playing(BLIND, _core(tuning)))
+    return Side(f"blind server, {algorithm}", playing(BLIND, core(tuning)))
 
 
-_ORACLE = Side("oracle", playing(REFUSING, oracle))
+_ORACLE = oracle_side("oracle")
 _TUNED, _SHARED, _DEFAULT = _ours("tuned", TUNED), _ours("shared tuning", SHARED), _ours("defaults", DEFAULT)
-_PEER_SHARED, _PEER_DEFAULT = _peer("shared tuning", SHARED), _peer("defaults", DEFAULT)
-_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, oracle))
+_PEER_SHARED, _PEER_DEFAULT = peer_side("shared tuning", SHARED), peer_side("defaults", DEFAULT)
+_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, oracle), peer=True)
 _AIMD, _GRADIENT = _blind("aimd"), _blind("gradient")
 
 
@@ -115,16 +137,8 @@ SCENARIO = Scenario(
             for side in (_AIMD, _GRADIENT)
         ),
     ),
-    inputs={
-        "clients": CLIENTS,
-        "static_cap": CLIENTS,
-        "latency_seconds": LATENCY_SECONDS,
-        "jitter": JITTER,
-        "tuned": msgspec.to_builtins(TUNED),
-        "shared_tuning": msgspec.to_builtins(SHARED),
-        "defaults": msgspec.to_builtins(DEFAULT),
-        "provider_script": {play.name: msgspec.to_builtins(play.steps) for play in (*REFUSING, *BLIND)},
-        "clock": "virtual",
-        "seed": "the number of the run, the same for all sides of an iteration",
-    },
+    inputs=MODEL_INPUTS,
+    smoke_tasks=128,
+    clock="virtual",
+    provider_script={play.name: msgspec.to_builtins(play.steps) for play in (*REFUSING, *BLIND)},
 )

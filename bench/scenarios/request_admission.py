@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.noop_jobs import CAPACITY, Telemetry
+from bench.job_runs import Telemetry
+from bench.noop_jobs import CAPACITY
 from bench.peers import lazily
 from bench.peers.semaphore import run_cycles
 from bench.request_client import run_request_admission
@@ -22,8 +23,9 @@ _PEER = Side(
     lazily("data_designer_admission", "run_request_admission"),
     share=0.5,
     requires="data-designer",
+    peer=True,
 )
-_SEMAPHORE = Side("asyncio.Semaphore", run_cycles)
+_SEMAPHORE = Side("asyncio.Semaphore", run_cycles, peer=True)
 
 SCENARIO = Scenario(
     id="P11",

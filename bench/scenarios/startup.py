@@ -6,14 +6,14 @@ from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.startup import IMPORT, NOTHING, START_AND_STOP, run_program
 
 
-def _child(name: str, program: str) -> Side:
+def _child(name: str, program: str, *, peer: bool = False) -> Side:
     def run(_tasks: int) -> Run:
         return run_program(program)
 
-    return Side(name, run)
+    return Side(name, run, peer=peer)
 
 
-_BARE = _child("python -c pass", NOTHING)
+_BARE = _child("python -c pass", NOTHING, peer=True)
 _IMPORTED = _child("import", IMPORT)
 _STARTED = _child("import, start, stop", START_AND_STOP)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
+
 from actors.request_admission.core import RequestAdmissionCore
 from bench.results import BenchError
 from bench.virtual.controllers import RESOURCE, Grant
@@ -21,21 +24,40 @@ from messages.request_admission import (
     RequestResourceSpec,
     ReturnRequestLease,
 )
+from messages.tasks import RequestResourceKey
 
 _CLIENT = "worker"
 _GROUP = RequestGroupSpec("virtual")
 
 
-class CoreController:
-    """The shell of `RequestAdmissionCore`: hands it messages, and lets its deadlines come."""
+class Lane(NamedTuple):
+    """Clients who ask for one resource as one group."""
 
-    def __init__(self, tuning: RequestAdmissionTuning, *, static_cap: int) -> None:
+    clients: range
+    resource: RequestResourceKey = RESOURCE
+    group: RequestGroupSpec = _GROUP
+
+
+class CoreController:
+    """The shell of `RequestAdmissionCore`: hands it messages, and lets its deadlines come.
+
+    Where there are no `lanes`, all clients ask for the same, as one group.
+    """
+
+    def __init__(
+        self, tuning: RequestAdmissionTuning, *, static_cap: int, lanes: tuple[Lane, ...] = ()
+    ) -> None:
         self._core = RequestAdmissionCore()
         self._clients: dict[int, int] = {}
         self._attempts = 0
-        spec = RequestResourceSpec(RESOURCE, static_cap)
+        self._lane_of = {client: lane for lane in lanes for client in lane.clients}
+        self._only = Lane(range(0))
+        self.answered: Counter[Lane] = Counter()
+        """How many calls of each lane were answered."""
+        resources = dict.fromkeys(lane.resource for lane in lanes or (self._only,))
+        specs = tuple(RequestResourceSpec(resource, static_cap) for resource in resources)
         config = RequestAdmissionConfig(default_tuning=tuning)
-        self._core.handle(RegisterRequestResources("virtual", (spec,), config), now=0.0)
+        self._core.handle(RegisterRequestResources("virtual", specs, config), now=0.0)
         self._core.idle(now=0.0)
 
     def ask(self, client: int, *, now: float) -> list[Grant]:
@@ -43,13 +65,16 @@ class CoreController:
         self._attempts += 1
         self._clients[self._attempts] = client
         context = RequestEventContext(None, self._attempts)
-        item = RequestAdmissionItem(RESOURCE, _GROUP, None, context)
+        lane = self._lane_of.get(client, self._only)
+        item = RequestAdmissionItem(lane.resource, lane.group, None, context)
         return self._granted(self._core.handle(AcquireRequestLease(item, reply_to=_CLIENT), now=now), now)
 
     def give_back(self, grant: Grant, outcome: RequestOutcome, *, now: float) -> list[Grant]:
         """Return a client's lease."""
         granted = grant.token
         assert isinstance(granted, RequestLeaseGranted)
+        if outcome.kind == "success":
+            self.answered[self._lane_of.get(grant.client, self._only)] += 1
         context = RequestEventContext(None, granted.request_attempt_id)
         message = ReturnRequestLease(granted.lease, outcome, context)
         return self._granted(self._core.handle(message, now=now), now)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Literal, NamedTuple
 
-from bench.results import Run
+from bench.results import FULL_TASKS, Run
 from bench.stopwatch import Stopwatch
 from bench.virtual.controllers import Controller, Oracle
 from bench.virtual.server import VirtualServer
@@ -18,9 +18,6 @@ CLIENTS = 64
 
 LATENCY_SECONDS, JITTER = 2.0, 0.3
 """What a call takes that does not wait, uniform in so large a part around the mean."""
-
-FULL_TASKS = 20_000
-"""A run of as many tasks plays all scripts to their end; of fewer, that part of each."""
 
 _WINDOW_SECONDS = 10.0
 _RECOVERED = 0.9
@@ -108,20 +105,21 @@ def playing(plays: tuple[Play, ...], make: Make) -> Callable[[int], Run]:
         done = [len(course.successes) for course in courses]
         wasted = sum(len(course.refusals) for course in courses)
         waits = sorted(success.seconds for course in courses for success in course.successes)
-        turns = [
-            _recovery(play, course, turn)
-            for play, course in zip(plays, courses, strict=True)
-            for turn in play.turns
-            if turn + _WINDOW_SECONDS <= play.seconds * part
-        ]
         measures = {
             "goodput": float(sum(done)),
             "wasted": 100.0 * wasted / (sum(done) + wasted),
             "p50 latency": waits[len(waits) // 2] / LATENCY_SECONDS,
             "p95 latency": waits[int(len(waits) * 0.95)] / LATENCY_SECONDS,
-            "recovery": max(turns, default=0.0),
+            "recovery": 0.0,
         }
-        measures |= {play.name: float(good) for play, good in zip(plays, done, strict=True)}
+        for play, course in zip(plays, courses, strict=True):
+            good, refused = len(course.successes), len(course.refusals)
+            measures |= {play.name: float(good), f"{play.name}: wasted": 100 * refused / (good + refused)}
+            ended = [turn for turn in play.turns if turn + _WINDOW_SECONDS <= play.seconds * part]
+            if ended:
+                slowest = max(_recovery(play, course, turn) for turn in ended)
+                measures[f"{play.name}: recovery"] = slowest
+                measures["recovery"] = max(measures["recovery"], slowest)
         left = sum(course.left for course in courses)
         return Run(sum(done), watch.wall_seconds, watch.cpu_seconds, left, measures=measures)
 

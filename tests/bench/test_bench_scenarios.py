@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from bench.noop_jobs import CAPACITY, many_groups, one_column, run_job
+from bench.admission_phases import PHASES, run_phases
+from bench.logs import run_logged
+from bench.memory import MemoryWatch
+from bench.noop_jobs import CAPACITY, many_groups, one_column, run_noops
 from bench.peers.bare_pykka import run_pipeline
 from bench.peers.semaphore import run_gather
 from bench.peers.tokens import OwnTokens, ThinTokens
+from bench.preparing import run_preparing
 from bench.request_client import run_request_admission
-from bench.results import BenchError
+from bench.results import MIB, BenchError
 from bench.scenarios import SCENARIOS, named
+from bench.shapes import SHAPES, run_shape
 from bench.startup import NOTHING, START_AND_STOP, run_program
 from bench.stub_worker import run_admission
 
@@ -30,7 +35,54 @@ def test_figures_speak_of_sides_that_are_there(scenario):
     for figure in scenario.figures:
         assert figure.side in names
         assert figure.against in names or figure.kind in ("cost", "measured")
-    assert any(figure.bar for figure in scenario.figures)
+    for curve in scenario.curves:
+        assert {side for points in curve.points.values() for _, side in points} <= set(names)
+    assert any(figure.bar for figure in scenario.figures) or not scenario.id.startswith("P")
+
+
+@pytest.mark.parametrize("resources", ["local", "model", "mixed"])
+def test_every_phase_of_an_admission_cycle_is_told_and_every_lease_comes_back(resources):
+    run = run_phases(600, 8, resources)
+    assert (run.tasks, run.leases_left) == (600, 0)
+    assert run.evidence.final_task_snapshot["releases_by_reason"] == {"released": 600}
+    for phase in ("cycle", *PHASES):
+        assert 0 < run.measures[f"{phase}_p50"] <= run.measures[f"{phase}_p95"]
+    phases = sum(run.measures[f"{phase}_p50"] for phase in PHASES)
+    assert run.measures["cycle_p50"] == pytest.approx(phases, rel=0.5)
+
+
+def test_memory_is_what_was_taken_at_most_since_the_beginning():
+    with MemoryWatch() as watch:
+        held = bytearray(64 * MIB)
+        held[::4096] = b"x" * (64 * MIB // 4096)
+        del held
+    assert 60 * MIB < watch.peak_bytes < 80 * MIB
+    with MemoryWatch() as watch:
+        pass
+    assert watch.peak_bytes < 8 * MIB
+
+
+def test_a_job_of_a_million_row_groups_begins_and_is_cancelled_without_a_row():
+    run = run_preparing(1_000_000, out=True)
+    assert (run.tasks, run.leases_left) == (1, 0)
+    assert run.evidence.final_task_snapshot["active_leases"] == 0
+
+
+@pytest.mark.parametrize("name", ["actors.jsonl", "actors.jsonl.gz"])
+def test_the_log_of_a_run_is_verified_and_inspected_by_another_interpreter(name):
+    run = run_logged(200, name)
+    assert run.evidence.log_lines > 7 * 200
+    assert run.evidence.hidden_waiters == 0
+    assert {"verify_mib", "inspect_mib", "verify_seconds", "inspect_seconds"} <= set(run.measures)
+    assert run.measures["bytes_per_task"] < (1200 if name == "actors.jsonl" else 300)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_a_shape_makes_the_same_rows_under_every_policy(shape):
+    one, other = (run_shape(shape, 4, policy) for policy in ("provider_aware", "strict_fair"))
+    assert one.output_hash == other.output_hash
+    assert one.measures["over_least"] > 1.0, "or the least is not the least"
+    assert (one.leases_left, one.evidence.hidden_waiters) == (0, 0)
 
 
 @pytest.mark.parametrize("groups", [1, 8, 64, 256])
@@ -43,8 +95,8 @@ def test_jobs_of_any_number_of_groups_have_the_same_size(groups):
 
 
 def test_telemetry_does_not_change_what_comes_out():
-    logged = run_job(one_column(300), telemetry="log")
-    silent = run_job(one_column(300), telemetry="off")
+    logged = run_noops(one_column(300), telemetry="log")
+    silent = run_noops(one_column(300), telemetry="off")
     assert logged.output_hash == silent.output_hash == run_gather(300).output_hash
     assert (logged.tasks, logged.leases_left, silent.leases_left) == (300, 0, 0)
 
@@ -63,7 +115,7 @@ def test_a_job_that_loses_rows_is_no_measurement():
     job = one_column(3)
     broken = type(job.columns["c0"])(function=fails)
     with pytest.raises(BenchError, match="with 0 of 3 rows"):
-        run_job(type(job)(name="broken", rows=3, columns={"c0": broken}), telemetry="off")
+        run_noops(type(job)(name="broken", rows=3, columns={"c0": broken}), telemetry="off")
 
 
 @pytest.mark.parametrize("tokens", [ThinTokens(), OwnTokens()], ids=["thin", "own"])

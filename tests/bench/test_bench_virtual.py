@@ -14,6 +14,7 @@ from bench.virtual.core_controller import CoreController
 from bench.virtual.moving import BLIND, CLIENTS, REFUSING, oracle, playing
 from bench.virtual.script import CapacityScript, Conditions
 from bench.virtual.server import REFUSAL_SECONDS, VirtualServer
+from bench.virtual.sharing import SHARINGS, sharing
 from bench.virtual.simulation import simulate
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestOutcome
@@ -137,6 +138,27 @@ def test_sides_meet_the_same_servers_in_the_same_iteration():
     assert [run.measures for run in first] == [run.measures for run in second]
     assert first[0].measures != first[1].measures
     assert {run.leases_left for run in first} == {0}
+
+
+@pytest.mark.parametrize("who", SHARINGS, ids=lambda who: who.name)
+def test_a7_one_cap_is_shared_by_weight_whoever_asks_more(who):
+    run = sharing(who)(20_000)
+    assert run.leases_left == 0
+    assert 0.95 < run.measures["least_served"] <= 1.0
+
+
+def test_a_lane_that_nobody_else_contends_with_is_served_as_well():
+    chat, other = SHARINGS[0].lanes
+    alone = SHARINGS[0]._replace(lanes=(chat, other._replace(clients=range(0))))
+    assert sharing(alone)(2000).measures["least_served"] == 0.0
+
+
+def test_what_each_script_wastes_and_needs_to_recover_is_told():
+    down, bursts = REFUSING[0], REFUSING[-1]
+    measures = playing((down, bursts), oracle)(8000).measures
+    assert measures["step down: recovery"] == measures["recovery"] <= 1.0
+    assert {"step down: wasted", "bursts: wasted"} <= set(measures)
+    assert "bursts: recovery" not in measures
 
 
 def test_a_limit_that_follows_latency_keeps_a_silent_server_from_queueing():

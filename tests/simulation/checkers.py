@@ -7,6 +7,8 @@ from actors.evidence.report import render
 from actors.evidence.verify import Verifier
 from actors.telemetry.log_codec import LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
+from messages.scheduler import JobRejected
+from tests.simulation.faults import FailingDisk
 from tests.simulation.worlds import DROPPED_BY, functions_of
 
 PACED_ELSEWHERE = frozenset(
@@ -37,6 +39,7 @@ def problems_of(world, played):
         found += _rows(world, played)
         found += _drops(world, played)
     found += _left_over(played)
+    found += _next(played)
     found += [f"loop: {message}: {error!r}" for message, error in played.loop_failures if _is_ours(error)]
     return found
 
@@ -114,7 +117,8 @@ def _rows(world, played):
     written, dropped = played.written, played.dropped
     numbers = [row["n"] for row in written]
     # What a broken disk does not let go of may still be there, although it does not count.
-    broken = any(getattr(fault, "lasting", False) for fault in world.faults)
+    failures = [fault for fault in world.faults if isinstance(fault, FailingDisk)]
+    broken = len(failures) > 1 or any(fault.lasting for fault in failures)
     if len(written) + len(dropped) != result.rows_written + result.rows_dropped and not broken:
         yield (
             f"told {result.rows_written} written and {result.rows_dropped} dropped; "
@@ -170,6 +174,15 @@ def _left_over(played):
         worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight
     ):
         yield f"the worker still holds something: {worker}"
+
+
+def _next(played):
+    """The system that a job was run in takes the next one, whatever happened to the first."""
+    answer = played.next_job
+    if isinstance(answer, JobRejected):
+        yield f"the next job was refused: {answer.problems[0]}"
+    elif answer is not None and (answer.result.status, answer.result.rows_written) != ("succeeded", 2):
+        yield f"the next job ended as {answer.result.status}: {answer.result.first_error}"
 
 
 def _is_ours(error):

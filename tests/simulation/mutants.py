@@ -1,4 +1,4 @@
-"""Deliberate bugs in the cores: what the simulator is there to find. Each is a patch over the running code."""
+"""Deliberate bugs in the cores, for the simulator to find. Each is a patch over the running code."""
 
 from __future__ import annotations
 

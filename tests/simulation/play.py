@@ -14,6 +14,7 @@ from actors.storage.ports import no_log_is_read
 from actors.storage.source import FileSources
 from actors.system.cores import Ports
 from messages._base import ACTOR_NAMES, SCHEDULER
+from messages.job import ChatColumn, Job, ModelConfig, SequenceColumn, SimulatedProvider
 from messages.scheduler import CancelJob, JobFinished, JobRejected, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
 from tests.simulation.disk import SimulatedDisk, rows_on, runs_on
@@ -27,6 +28,14 @@ MOST_STEPS = 200_000
 LONGEST = 20_000.0
 """Virtual seconds that a job may take: all of a world's troubles end long before."""
 
+NEXT_JOB = Job(
+    name="next",
+    rows=2,
+    providers={"p0": SimulatedProvider()},
+    models={"m0": ModelConfig(provider="p0", model="small")},
+    columns={"n": SequenceColumn(), "said": ChatColumn(model="m0", prompt="What of {{ n }}?")},
+)
+
 _standard = logging.getLogger("leasehold")
 
 
@@ -35,7 +44,10 @@ class Killed(BaseException):
 
 
 class Played:
-    """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end."""
+    """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end.
+
+    `next_job` is what the same system answered the next job; None where there was no asking any more.
+    """
 
     def __init__(self):
         self.results = []
@@ -51,6 +63,7 @@ class Played:
         self.log_failed = False
         self.written = []
         self.dropped = []
+        self.next_job = None
 
     @property
     def result(self):
@@ -161,12 +174,26 @@ class Play:
             self._until(self._is_over, "the job did not end")
             self._until(lambda: False, None)  # what is still under way comes to rest
             self._take_snapshots()
+            if not self.played.stopped:
+                self._run_next_job()
             self.stage.stop()
         finally:
             self._note()
 
     def _is_over(self):
         return any(isinstance(message, JobFinished | JobRejected) for message in self.inbox)
+
+    def _run_next_job(self):
+        """Whatever happened to a job, the system takes the next one. Nothing goes wrong any more."""
+        self._steps.clear()
+        self.stage.router.on_send = None
+        answers = self.inbox
+        self.inbox = []
+        self.tell(SCHEDULER, SubmitJob(NEXT_JOB, reply_to=CLIENT))
+        self._until(self._is_over, "the next job did not end")
+        self.played.next_job = self.inbox[-1]
+        self.inbox = answers
+        self._until(lambda: False, None)
 
     def _until(self, done, problem):
         """Step until `done()`, or until nothing happens any more."""
@@ -249,7 +276,7 @@ def play(world):
 def _undisturbed():
     """Keep out what does not belong to a world: the collector, whose moment is nobody's to choose, and noise.
 
-    What goes wrong here is meant to, and coroutines of a killed process are never awaited: no news for anybody.
+    What goes wrong here is meant to, and nobody awaits the coroutines of a killed process.
     """
     level, collecting = _standard.level, gc.isenabled()
     _standard.setLevel(logging.CRITICAL + 1)

@@ -94,6 +94,13 @@ async def asks(models, **row):
     return second + third
 
 
+async def asks_together(models, **row):
+    """As a task group has it: the first call that is refused cancels the others."""
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(_each(models)[-1].chat(f"{_text(row)} {n}")) for n in range(3)]
+    return "".join(call.result() for call in calls)
+
+
 def _each(models):
     return [models[alias] for alias in models]
 

@@ -84,8 +84,7 @@ def draw(seed):
 def _job(chance):
     number = chance.choice((0, 1, 1, 1, 2, 2, 3))
     columns = _columns(chance, tuple(f"m{index}" for index in range(number)))
-    asks = f"{CODE}:asks" in {getattr(column, "function", "") for column in columns.values()}
-    models, providers = _models(chance, number, calls_more_than_once=asks)
+    models, providers = _models(chance, number)
     impatient = any(model.queue_timeout_seconds == 0.0 for model in models.values())
     return Job(
         name="world",
@@ -110,27 +109,26 @@ def _job(chance):
     )
 
 
-def _models(chance, number, *, calls_more_than_once):
+def _models(chance, number):
     models, providers = {}, {}
-    tuning = _tuning(chance, adapts=calls_more_than_once)  # aliases of one endpoint have to agree
+    tuning = _tuning(chance)  # aliases of one endpoint have to agree
     for index in range(number):
         mean = chance.choice((1.0, 20.0, 200.0))
         providers[f"p{index}"] = SimulatedProvider(
             latency_ms=Latency(mean=mean, jitter=mean * chance.choice((0.0, 0.5, 1.0))),
             script=_script(chance),
-            when_full="queue" if calls_more_than_once else chance.choice(("refuse", "refuse", "queue")),
+            when_full=chance.choice(("refuse", "refuse", "queue")),
         )
     for index in range(number):
         served = tuple(chance.sample(list(providers), chance.choice((1, 1, 1, min(2, number)))))
         budget = chance.choice((None, None, None, None, 60))
-        # A task of several calls that waits for a budget less long than that takes is tried again for ever.
-        waits = None if budget or calls_more_than_once else chance.choice((None, None, None, 0.0, 0.5, 5.0))
+        waits = chance.choice((None, None, None, 0.0, 0.5, 5.0))
         models[f"m{index}"] = ModelConfig(
             providers=served,
             model=chance.choice(("small", "large")),
             max_parallel_requests=chance.choice((1, 2, 4, 8)),
             requests_per_minute=budget,
-            output_tokens_per_minute=None if waits else chance.choice((None, None, None, 20_000)),
+            output_tokens_per_minute=chance.choice((None, None, None, 20_000)),
             timeout_seconds=chance.choice((1.0, 5.0, 60.0)),
             queue_timeout_seconds=waits,
             limit=tuning,
@@ -139,9 +137,8 @@ def _models(chance, number, *, calls_more_than_once):
     return models, providers
 
 
-def _tuning(chance, *, adapts):
-    # Under a limit that stays too high a task of several calls may never get all of them answered.
-    algorithm = chance.choice(("aimd", "aimd", "aimd", "aimd" if adapts else "fixed", "gradient"))
+def _tuning(chance):
+    algorithm = chance.choice(("aimd", "aimd", "aimd", "fixed", "gradient"))
     return RequestAdmissionTuning(
         algorithm=algorithm,
         startup_ramp_seconds=chance.choice((0.0, 0.0, 0.5)) if algorithm == "aimd" else 0.0,
@@ -221,7 +218,7 @@ def _column(chance, models, needs, index):
 def _function(chance, kind, needs, index, settings):
     match kind:
         case "asks":
-            return _python("asks", needs, **settings)
+            return _python(chance.choice(("asks", "asks_together")), needs, **settings)
         case "cell":
             return _python(chance.choice(CELLS), needs, **settings)
         case "bad":

@@ -25,7 +25,8 @@ class Orphan(NamedTuple):
 
     `tokens` were given out and had not come back: should task admission be lost as well, nobody else could
     say what it has to account for. `result` is there once the log has been told how the run ended: all that
-    is missing then is that whoever waits hears of it.
+    is missing then is that whoever waits hears of it. `last_words` are all that is left to do for a job that
+    had not begun: they refuse it, and close again what was opened for it.
     """
 
     plan: JobPlan | None
@@ -34,6 +35,7 @@ class Orphan(NamedTuple):
     out: str | None
     tokens: tuple[TaskLease, ...] = ()
     result: JobResult | None = None
+    last_words: tuple[Outgoing, ...] = ()
 
 
 class Desk:

@@ -27,6 +27,7 @@ from messages.telemetry import RunLogOpened, RunLogRefused
 from messages.worker import CancelTasks, JobPrepared, JobUnpreparable, ModelsProbed, ReleaseJob
 
 _REFUSED = "the job was refused"
+_LOST = Problem("", "the scheduler was lost while the job was prepared", "submit the job again")
 
 
 class Preparing(Phase):
@@ -57,10 +58,9 @@ class Preparing(Phase):
 
     @property
     def orphan(self) -> Orphan | None:
-        """Only that somebody waits for an answer."""
-        if isinstance(self._submission.message, CheckJob):
-            return None
-        return Orphan(None, self.reply_to, 0.0, self._submission.message.out)
+        """The refusal, which a next incarnation has to tell, and what it has to close."""
+        out = None if isinstance(self._submission.message, CheckJob) else self._submission.message.out
+        return Orphan(None, self.reply_to, 0.0, out, last_words=tuple(self._refusal((_LOST,), _LOST.message)))
 
     def idle(self, now: float) -> list[Outgoing]:
         """Go on to the end of a cancelled job when its probes have not ended in time."""
@@ -176,16 +176,20 @@ class Preparing(Phase):
         checked = JobChecked(
             (), plan.rows, plan.row_groups, names, submission.warnings, plan, submission.configured
         )
-        return self._end(checked, "checked")
+        self.next = Phase(self.desk)
+        return self._withdrawn(checked, "checked")
 
     def _reject(self, problems: tuple[Problem, ...], reason: str = _REFUSED) -> list[Outgoing]:
-        if isinstance(self._submission.message, CheckJob):
-            return self._end(JobChecked(problems), reason)
-        line = log_line(0.0, "warning", "job_rejected", problems=len(problems))
-        return [line, *self._end(JobRejected(problems), reason)]
-
-    def _end(self, message: Message, reason: str) -> list[Outgoing]:
-        """Answer, and close again whatever was opened."""
         self.next = Phase(self.desk)
+        return self._refusal(problems, reason)
+
+    def _refusal(self, problems: tuple[Problem, ...], reason: str) -> list[Outgoing]:
+        if isinstance(self._submission.message, CheckJob):
+            return self._withdrawn(JobChecked(problems), reason)
+        line = log_line(0.0, "warning", "job_rejected", problems=len(problems))
+        return [line, *self._withdrawn(JobRejected(problems), reason)]
+
+    def _withdrawn(self, message: Message, reason: str) -> list[Outgoing]:
+        """Return the answer, and what closes again whatever was opened."""
         release = Outgoing(WORKER, ReleaseJob(self._submission.run_id))
         return [release, *answer(self.reply_to, message), *self._submission.withdraw(reason)]

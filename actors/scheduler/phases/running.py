@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.scheduler.closing import Closing, totals_of
+from actors.scheduler.health_beat import HealthBeat
 from actors.scheduler.phases.ending import Ending
 from actors.scheduler.phases.phase import DRAIN_SECONDS, Desk, Orphan, Phase, answer, log_line
 from actors.scheduler.recovery import recover
@@ -35,6 +36,7 @@ class Running(Phase):
         self._run = run
         self._started_at = started_at
         self._drain_by: float | None = None
+        self._health = HealthBeat(started_at)
         self.handlers |= {
             RowGroupLoaded: run.on_loaded,
             RowGroupStored: run.on_stored,
@@ -76,6 +78,7 @@ class Running(Phase):
             *answer(self.reply_to, JobAccepted(plan.run_id, plan.rows, self._submission.warnings)),
         ]
         cancelled = self._submission.cancel_reason
+        run.facts.add(self._health.event(self.snapshot(), "start", now))
         if cancelled is not None:
             return outgoing + self._stop("cancelled", cancelled, now)
         return outgoing + run.admit_row_groups(now)
@@ -89,16 +92,23 @@ class Running(Phase):
             outgoing = run.admit_row_groups(now)
             run.enqueue_ready(now)
         outgoing += run.dispatch(now)
-        outgoing += run.facts.take()
         overdue = self._drain_by is not None and now >= self._drain_by
         if run.finished or (run.stopping and (run.quiet or overdue)):
+            run.facts.add(self._health.event(self.snapshot(), "end", now))
             self._end(overdue=overdue and not run.quiet)
-        return outgoing
+        elif self._health.is_due(now):
+            run.facts.add(self._health.event(self.snapshot(), "interval", now))
+        return outgoing + run.facts.take()
 
     def next_deadline(self) -> float | None:
-        """Return when deferred work is due, or a stopped job is closed come what may."""
+        """Return when deferred work or the next word on health is due, or a stopped job is closed."""
         run = self._run
-        times = (run.failures.deferrals.next_due(), run.dispatcher.wake_at(), self._drain_by)
+        times = (
+            run.failures.deferrals.next_due(),
+            run.dispatcher.wake_at(),
+            self._drain_by,
+            self._health.next_due,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def snapshot(self) -> SchedulerSnapshot:
@@ -170,7 +180,8 @@ class Running(Phase):
             return []
         outgoing: list[Outgoing] = []
         if not run.stopping or status == "failed":
-            run.stop(status, reason)
+            run.stop(status, reason, now)
+            outgoing += run.facts.take()
             outgoing.append(log_line(now, "warning", "job_stopping", run_id=run.plan.run_id, status=status))
         if status != "early_shutdown":
             self._drain_by = now + DRAIN_SECONDS

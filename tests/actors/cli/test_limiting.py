@@ -178,3 +178,22 @@ def test_a_job_that_is_not_running_names_its_phase(a_view, phase):
 
     assert found.layer == "phase"
     assert found.text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failing"),
+    [
+        ({"provider_failure": 12, "success": 8}, True),
+        ({"provider_failure": 9}, False),
+        ({"provider_timeout": 12, "success": 30}, False),
+        ({"rate_limited": 50, "success": 1}, False),
+    ],
+)
+def test_a_model_most_of_whose_calls_fail_is_what_holds_a_run_back(a_view, outcomes, failing):
+    found = limiting(a_view(models=[(1, 8, 0)], pressure={"outcomes": outcomes}))
+
+    if failing:
+        text = "model alias0 (sim/m0): 12 of 20 calls have failed; see why with `leasehold inspect`"
+        assert found == ("request", text)
+    else:
+        assert "failed" not in found.text

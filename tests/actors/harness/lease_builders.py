@@ -22,6 +22,8 @@ from messages.task_admission import (
     ReturnTaskLeases,
     TaskAdmissionConfig,
     TaskAdmissionConfigured,
+    TaskAdmissionView,
+    TaskAdmissionViewUpdate,
     TaskLeaseReturn,
     TaskLeasesDecided,
     TaskLeasesReturned,
@@ -42,6 +44,13 @@ from messages.tasks import (
 _execution_ids = itertools.count(1)
 CHAT = RequestResourceKey("sim", "m", "chat")
 EMBEDDING = RequestResourceKey("sim", "m", "embedding")
+NOTHING_CHANGED = TaskAdmissionViewUpdate(
+    version=1,
+    resources_available={},
+    leased_resources_by_group={},
+    running_by_group={},
+    policy_debt_by_group_resource={},
+)
 
 
 def a_correlation(row=0, column="story"):
@@ -123,3 +132,17 @@ def a_chat_job(*, rows=6, cap=2, latency_ms=1):
             "verdict": ChatColumn(model="m", prompt="judge {{ story }}"),
         },
     )
+
+
+def configure_by_hand(admission):
+    """Answer the scheduler as task admission would."""
+    asked = admission.expect(ConfigureTaskAdmission)
+    limits = asked.config.resource_limits
+    view = TaskAdmissionView(
+        resource_limits=limits,
+        resources_available=dict(limits),
+        leased_resources_by_group={},
+        running_by_group={},
+        policy_debt_by_group_resource={},
+    )
+    admission.send("scheduler", TaskAdmissionConfigured(asked.run_id, 1, view))

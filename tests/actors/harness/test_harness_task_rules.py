@@ -12,11 +12,7 @@ from messages.job import SequenceColumn
 from messages.supervision import GetSnapshot, HandlerFailed
 from messages.task_admission import (
     AcquireTaskLeases,
-    ConfigureTaskAdmission,
     ReturnTaskLeases,
-    TaskAdmissionConfigured,
-    TaskAdmissionView,
-    TaskAdmissionViewUpdate,
     TaskLease,
     TaskLeaseReturn,
     TaskLeasesDecided,
@@ -25,14 +21,12 @@ from messages.task_admission import (
 from messages.tasks import TaskOutcome
 from messages.telemetry import RecordEvents
 from messages.worker import ExecuteTasks
-from tests.actors.harness.lease_builders import TaskSide, a_chat_job, a_selection
-
-NOTHING_CHANGED = TaskAdmissionViewUpdate(
-    version=1,
-    resources_available={},
-    leased_resources_by_group={},
-    running_by_group={},
-    policy_debt_by_group_resource={},
+from tests.actors.harness.lease_builders import (
+    NOTHING_CHANGED,
+    TaskSide,
+    a_chat_job,
+    a_selection,
+    configure_by_hand,
 )
 
 
@@ -213,20 +207,6 @@ def test_t7_a_job_whose_task_exceeds_a_limit_is_refused_with_resource_and_number
 
 
 # -- helpers -------------------------------------------------------------------------------------------
-
-
-def configure_by_hand(admission):
-    """Answer the scheduler as task admission would."""
-    asked = admission.expect(ConfigureTaskAdmission)
-    limits = asked.config.resource_limits
-    view = TaskAdmissionView(
-        resource_limits=limits,
-        resources_available=dict(limits),
-        leased_resources_by_group={},
-        running_by_group={},
-        policy_debt_by_group_resource={},
-    )
-    admission.send("scheduler", TaskAdmissionConfigured(asked.run_id, 1, view))
 
 
 def available(harness, resource):

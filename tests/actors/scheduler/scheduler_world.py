@@ -40,7 +40,8 @@ class World:
     def __init__(self, plan, *, source_rows=0, source_fields=()):
         self.plan = plan
         self.now = 0.0
-        self.core = SchedulerCore(policy_named, (f"run-{number}" for number in itertools.count(1)))
+        self._run_ids = (f"run-{number}" for number in itertools.count(1))
+        self.core = SchedulerCore(policy_named, self._run_ids)
         self.admission = TaskAdmissionCore(policy_named)
         self.mail = {name: deque() for name in (*ACTORS, "scheduler")}
         self.held_back = set()
@@ -70,6 +71,19 @@ class World:
         self.mail["scheduler"].append(message)
         self.settle()
         return self
+
+    def lose_the_scheduler(self):
+        """Let the core be lost between two messages, and a new one take its place."""
+        lost = self.core
+        self._send(lost.idle(now=self.now))
+        self.core = SchedulerCore(
+            policy_named,
+            self._run_ids,
+            generation=lost.generation + 1,
+            orphan=lost.orphan,
+            execution_ids_from=lost.next_execution_id,
+        )
+        self.settle()
 
     def settle(self):
         for _ in range(100_000):

@@ -17,6 +17,7 @@ from messages.storage import FilesInspected, InspectFiles
 from messages.supervision import ActorRestarted, HandlerFailed
 from messages.tasks import RequestResourceKey
 from messages.worker import CancelTasks, ExecuteTasks, ModelsProbed, ProbeModels, ReleaseJob
+from tests.actors.evidence.log_script import some_capacity
 from tests.actors.scheduler.control_builders import a_generator, a_job_plan
 from tests.actors.scheduler.scheduler_world import ACTORS, World
 
@@ -257,7 +258,7 @@ def test_a_check_that_probes_tells_what_is_wrong_or_that_nothing_is(health_check
     world.check_job(probe=True)
     assert world.client == [
         JobChecked((KEY, MODEL)),
-        JobChecked((), 2, 1, ("a",), ("beware", "slow")),
+        JobChecked((), 2, 1, ("a",), ("beware", "slow"), world.plan("run-2"), some_capacity()),
     ]
     assert (world.phase, opened(world)) == ("idle", set())
     assert registered(world)[-1] == []
@@ -266,7 +267,7 @@ def test_a_check_that_probes_tells_what_is_wrong_or_that_nothing_is(health_check
 def test_a_check_of_a_job_without_models_has_nothing_to_probe():
     world = a_world(specs=())
     world.check_job(probe=True)
-    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",))]
+    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",), world.plan("run-1"), some_capacity())]
     assert world.sent_to("worker", ProbeModels) == []
 
 

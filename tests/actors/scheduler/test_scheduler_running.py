@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actors.scheduler.health_beat import HEALTH_SECONDS
 from messages.scheduler import DroppedRow, GeneratorProgress
 from messages.storage import LoadRowGroup, StoreRowGroup
 from messages.task_admission import AcquireTaskLeases, ReturnTaskLeases
-from messages.tasks import TaskOutcome
+from messages.tasks import KeptAnswer, TaskOutcome
 from tests.actors.scheduler.control_builders import a_generator, a_group, a_job_plan
 from tests.actors.scheduler.scheduler_world import World, failure, retryable
 
@@ -365,6 +366,20 @@ def test_r4_deferred_work_blocks_nothing_else():
     assert_conserved(world)
 
 
+def test_r14_the_answers_of_a_failed_try_go_with_the_tasks_next_start():
+    world = world_of(a_generator("a"))
+    answers = (KeptAnswer("first", b"1"), KeptAnswer("second", b"2"))
+    world.finish("a", 0, msgspec.structs.replace(retryable("rate_limited"), answers=answers))
+    world.at(1.0)
+    assert (world.start_of("a", 0).answers, world.start_of("a", 1).answers) == (answers, ())
+    world.finish("a", 0, TaskOutcome("worker_lost"))
+    world.at(60.0)
+    assert world.start_of("a", 0).answers == answers, "a lost worker does not take them along"
+    world.finish_all()
+    assert world.result.status == "succeeded"
+    assert_conserved(world)
+
+
 def test_r4_retries_that_are_used_up_drop_the_row_with_attempts_and_reason():
     world = world_of(a_generator("a"), max_retries=2)
     for _ in range(3):
@@ -425,7 +440,7 @@ def test_t14_nothing_is_tried_again_before_its_lease_has_been_accounted_for():
     world.hold_back("task_admission")
     world.give_back((start.lease, retryable()))
     world.at(30.0)
-    assert (world.tasks(), world.core.next_deadline()) == ([], None)
+    assert (world.tasks(), world.core.next_deadline()) == ([], 30.0 + HEALTH_SECONDS)
     world.let_through("task_admission")
     assert world.core.next_deadline() == 31.0
     world.at(31.0)

@@ -167,9 +167,9 @@ def test_r11_tokens_that_never_come_back_end_the_wait_not_the_system():
     world.stubborn = True
     world.now = 10.0
     world.cancel("enough")
-    assert world.core.next_deadline() == 10.0 + DRAIN_SECONDS
     world.at(10.0 + DRAIN_SECONDS - 0.1)
     assert world.phase == "stopping"
+    assert world.core.next_deadline() == 10.0 + DRAIN_SECONDS
     world.at(10.0 + DRAIN_SECONDS)
     assert_ended(world, "failed", pending=2)
     assert world.result.first_error == "enough; 2 task leases were not returned in time"

@@ -14,11 +14,12 @@ from messages.scheduler import (
     JobFinished,
     JobRejected,
 )
-from messages.storage import FilesInspected, InspectFiles, OpenRun, RunRefused
+from messages.storage import CloseRun, FilesInspected, InspectFiles, OpenRun, RunRefused
 from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import ConfigureTaskAdmission, RecoverTaskLeases
-from messages.telemetry import OpenRunLog, RunLogRefused
-from messages.worker import ExecuteTasks, JobUnpreparable, PrepareJob
+from messages.telemetry import CloseRunLog, OpenRunLog, RunLogRefused
+from messages.worker import ExecuteTasks, JobUnpreparable, PrepareJob, ReleaseJob
+from tests.actors.evidence.log_script import some_capacity
 from tests.actors.scheduler.control_builders import a_generator, a_job_plan
 from tests.actors.scheduler.scheduler_world import ACTORS, World
 
@@ -96,6 +97,41 @@ def test_a_second_job_is_refused_while_there_is_a_first(world, late):
     world.let_through("worker", "telemetry")
     world.finish_all()
     assert world.result.status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "closed"),
+    [
+        ("storage", set()),
+        ("worker", set()),
+        ("telemetry", {CloseRunLog}),
+        ("task_admission", {CloseRunLog, CloseRun}),
+        ("request_admission", {CloseRunLog, CloseRun, RegisterRequestResources}),
+    ],
+)
+def test_what_a_lost_scheduler_had_opened_for_a_job_is_closed_and_the_job_is_refused(world, lost_at, closed):
+    world.hold_back(lost_at)
+    world.submit()
+    world.sent.clear()
+    world.lose_the_scheduler()
+    (rejected,) = world.client
+    assert isinstance(rejected, JobRejected)
+    assert "the scheduler was lost while the job was prepared" in str(rejected.problems[0])
+    kinds = {CloseRunLog, CloseRun, RegisterRequestResources}
+    assert {type(item.message) for item in world.sent} & kinds == closed
+    assert world.sent_to("worker") == [ReleaseJob("run-1")]
+    world.let_through(lost_at)
+    world.submit()
+    assert world.phase == "running", "the next job can be run"
+
+
+def test_a_check_whose_scheduler_is_lost_is_answered(world):
+    world.hold_back("worker")
+    world.check_job()
+    world.lose_the_scheduler()
+    (checked,) = world.client
+    assert isinstance(checked, JobChecked)
+    assert "the scheduler was lost" in str(checked.problems[0])
 
 
 def test_jobs_run_one_after_another_and_never_share_ids(world):
@@ -207,7 +243,8 @@ def test_nobody_is_answered_who_does_not_ask_to_be(world):
 
 def test_a_check_says_what_there_is_and_starts_nothing(world):
     world.check_job()
-    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",))]
+    plan = world.plan("run-1")
+    assert world.client == [JobChecked((), 2, 1, ("a",), ("beware",), plan, some_capacity())]
     assert world.kinds_sent_to("worker") == ["PrepareJob", "ReleaseJob"]
     assert world.kinds_sent_to("storage") == ["InspectFiles"]
     assert world.phase == "idle"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.telemetry.maxima import ObservedCapacity
+from messages.tasks import RuntimeCorrelation
 from messages.telemetry import Event
 from tests.actors.evidence.log_script import a_plan, some_capacity
 
@@ -82,3 +83,36 @@ def test_limits_of_a_new_incarnation_replace_the_old_ones(observed):
     )
     assert observed.present(now=2.0).current_limits == {CHAT: 2}
     assert observed.maxima().request_current_limits == {CHAT: 8}
+
+
+def leased(stream, lease_id, *, of, replaces=None):
+    """Return a grant, or under another number the lease that it `replaces`."""
+    about = RuntimeCorrelation("run-1", 0, 0, "story", "cell", "model", "0" * 12, 1)
+    return Event(
+        f"{stream}_lease_acquired",
+        1.0,
+        about if stream == "task" else None,
+        task_lease_id=lease_id if stream == "task" else 0,
+        request_lease_id=lease_id if stream == "request" else 0,
+        resource=of,
+        reason_or_outcome="" if replaces is None else "recovered",
+        diagnostics=None if replaces is None else {"replaces": replaces},
+    )
+
+
+def test_a_task_lease_that_replaces_another_is_no_request_lease_of_the_same_number(observed):
+    observed.record([leased("request", 7, of=CHAT), leased("task", 7, of="")])
+    observed.record([leased("task", 9, of="", replaces=7)])
+    observed.record([Event("request_lease_released", 2.0, request_lease_id=9, resource=CHAT)])
+    assert observed.present(now=2.0).aggregate_in_flight == {"sim/m": 1}, "lease 9 is a task's"
+    observed.record([Event("request_lease_released", 2.0, request_lease_id=7, resource=CHAT)])
+    assert observed.present(now=2.0).aggregate_in_flight == {"sim/m": 0}
+
+
+def test_a_request_lease_that_replaces_another_is_counted_once_and_released_by_its_new_number(observed):
+    observed.record([leased("task", 7, of=""), leased("request", 7, of=CHAT)])
+    observed.record([leased("request", 9, of=CHAT, replaces=7)])
+    assert observed.present(now=1.0).aggregate_in_flight == {"sim/m": 1}
+    observed.record([Event("request_lease_released", 2.0, request_lease_id=9, resource=CHAT)])
+    assert observed.present(now=2.0).aggregate_in_flight == {"sim/m": 0}
+    assert observed.maxima().request_in_flight_by_resource == {CHAT: 1}

@@ -18,7 +18,9 @@ from messages import FailurePolicy, Job, ModelConfig, SimulatedProvider
 from messages.request_admission import (
     AcquireRequestLease,
     CancelRequestWait,
+    RequestAdmissionDenied,
     RequestLease,
+    RequestLeaseDenied,
     RequestLeaseGranted,
     ReturnRequestLease,
 )
@@ -56,13 +58,23 @@ class LoneCalls:
         loop = asyncio.get_running_loop()
         self._attention = asyncio.Event()
         self.executor = ModelRequestExecutor(loop, now=time.monotonic, attend=self._attention.set)
-        self.calls = JobModels(job, self.executor, JobClock(time.monotonic)).calls_of(ABOUT)
+        self._models = JobModels(job, self.executor, JobClock(time.monotonic))
+        self.calls = self._models.calls_of(ABOUT)
         self._mail = deque()
         self._leases = 0
 
     def chat(self, **changes):
         call = {"model": "writer", "messages": [("user", "Tell me.")], "seed": 1, **changes}
         return self.calls.chat(**call)
+
+    def try_again(self):
+        """End the task's calls and begin its next try."""
+        self.calls.end()
+        self.calls = self._models.calls_of(ABOUT, self.calls.kept())
+
+    def deny(self, item, reason="queue_timeout"):
+        denied = RequestAdmissionDenied(reason)
+        self.executor.decided(RequestLeaseDenied(item.event_context.request_attempt_id, denied))
 
     def sent(self):
         """Return what has been sent to request admission, oldest first, and was not returned yet."""
@@ -134,6 +146,83 @@ def test_a1_calls_made_at_once_have_leases_of_their_own(run):
         assert {item.event_context.correlation for item in items} == {ABOUT}
         assert {item.group.key for item in items} == {"story"}
         assert sorted(message.lease.lease_id for message in lone.sent()) == [1, 2, 3]
+
+    run(test)
+
+
+def test_r14_a_call_that_was_answered_is_not_made_again_in_the_tasks_next_try(run):
+    async def test(lone, client):
+        task, _, call = await lone.begun(client, lone.chat())
+        call.answer(ChatReply("the first reply"))
+        assert await task == "the first reply"
+        lone.sent()
+        refused = asyncio.ensure_future(lone.chat(seed=2))
+        lone.deny(await lone.asked())
+        with pytest.raises(RequestFailedError):
+            await refused
+        lone.sent()
+
+        lone.try_again()
+        assert await lone.chat() == "the first reply"
+        assert lone.sent() == []
+        assert lone.calls.answered == 1, "it was paid for, and is kept with the cell"
+        task, _, call = await lone.begun(client, lone.chat(seed=2))
+        call.answer()
+        assert await task == "the reply"
+        assert lone.calls.answered == 2
+
+    run(test)
+
+
+def test_r14_a_vector_that_its_caller_has_changed_is_given_again_as_it_was(run):
+    async def test(lone, client):
+        task, _, call = await lone.begun(client, lone.calls.embed(model="writer", input="text", seed=4))
+        call.answer(EmbeddingReply([1.0, 2.0]))
+        (await task).clear()
+        lone.try_again()
+        assert await lone.calls.embed(model="writer", input="text", seed=4) == [1.0, 2.0]
+
+    run(test)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_r14_a_refusal_is_told_once_the_calls_under_way_are_over(run, answered):
+    async def test(lone, client):
+        task, _, call = await lone.begun(client, lone.chat())
+        refused, waiting = asyncio.ensure_future(lone.chat(seed=2)), asyncio.ensure_future(lone.chat(seed=3))
+        lone.deny(await lone.asked())
+        await lone.asked()
+        for _ in range(20):
+            await a_turn()
+        assert not refused.done(), "it would end the task, and cut off a call that will be billed"
+        if answered:
+            call.answer()
+        else:
+            call.fail(ProviderError("status 400", status=400))
+        with pytest.raises(RequestFailedError, match="was not admitted: queue_timeout"):
+            await refused
+        assert task.done()
+        assert not waiting.done(), "who waits for a lease is not waited for"
+        if answered:
+            lone.try_again()
+            assert await lone.chat() == "the reply"
+        lone.calls.end()
+        await asyncio.gather(task, waiting, return_exceptions=True)
+
+    run(test)
+
+
+def test_r14_the_end_of_a_task_ends_a_refusal_that_waits_for_other_calls(run):
+    async def test(lone, client):
+        task, _, _ = await lone.begun(client, lone.chat())
+        refused = asyncio.ensure_future(lone.chat(seed=2))
+        lone.deny(await lone.asked())
+        await a_turn()
+        lone.calls.end()
+        with pytest.raises(RequestFailedError):
+            await refused
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     run(test)
 
