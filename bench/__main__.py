@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.artifact import Artifact
 from bench.comparison import Variant
 from bench.knobs import parse_settings
 from bench.measuring import Plan, compare_variants, measure
 from bench.report import show
 from bench.results import FULL_TASKS, BenchError
-from bench.scenarios import SCENARIOS, named
+from bench.scenarios import all_scenarios, named
 from bench.smoke import run_smoke
-from bench.writing import write_artifacts
+from bench.writing import write_artifact, write_summary
 
 _SMOKE = "smoke"
 _FILE_WIDTH = 140
@@ -42,26 +43,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if options.names == [_SMOKE]:
-            for line in run_smoke(SCENARIOS, notice, options.out):
+            for line in run_smoke(all_scenarios(), notice, options.out):
                 console.print(line, highlight=False, soft_wrap=True)
             return 0
         plan = Plan(
-            scenarios=tuple(named(name) for name in options.names) or SCENARIOS,
+            scenarios=tuple(named(name) for name in options.names) or all_scenarios(),
             tasks=options.tasks,
             iterations=options.iterations,
             warmups=options.warmups,
             command_line=["python", "-m", "bench", *options.given],
         )
         variants = _variants(options)
-        artifacts = compare_variants(plan, variants, notice) if variants else measure(plan, notice)
-        show(artifacts, console)
-        if options.out is not None:
-            for problem in write_artifacts(artifacts, options.out):
-                progress.print(f"bench: {problem}", style="yellow", highlight=False, soft_wrap=True)
+        measured = compare_variants(plan, variants, notice) if variants else measure(plan, notice)
+        artifacts, problems = _collect(measured, options.out)
     except BenchError as error:
-        progress.print(f"bench: {error}", style="red", highlight=False, soft_wrap=True)
-        return 1
-    return 0
+        artifacts, problems = [], {str(error): "red"}
+    if artifacts:
+        show(artifacts, console)
+    for problem, style in problems.items():
+        progress.print(f"bench: {problem}", style=style, highlight=False, soft_wrap=True)
+    return int("red" in problems.values())
+
+
+def _collect(
+    measured: Iterable[Artifact | BenchError], out: Path | None
+) -> tuple[list[Artifact], dict[str, str]]:
+    """Return the artifacts, each written as soon as it is there, and what there is to say, with a colour."""
+    artifacts: list[Artifact] = []
+    problems: dict[str, str] = {}
+    for each in measured:
+        if isinstance(each, BenchError):
+            problems[str(each)] = "red"
+            continue
+        artifacts.append(each)
+        if out is not None:
+            if undrawn := write_artifact(each, out):
+                problems[undrawn] = "yellow"
+            write_summary(artifacts, out)
+    return artifacts, problems
 
 
 def _variants(options: argparse.Namespace) -> tuple[Variant, Variant] | None:
@@ -76,7 +95,7 @@ def _variants(options: argparse.Namespace) -> tuple[Variant, Variant] | None:
 
 
 def _parse(given: list[str]) -> argparse.Namespace:
-    known = ", ".join(f"{scenario.id} ({scenario.name})" for scenario in SCENARIOS)
+    known = ", ".join(f"{scenario.id} ({scenario.name})" for scenario in all_scenarios())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure Leasehold against its peers or itself: ratios, in one run, sides in turn.",

@@ -19,6 +19,7 @@ from bench.memory import MemoryWatch
 from bench.results import BenchError, Evidence, Run
 from bench.statistics import percentile
 from bench.stopwatch import Stopwatch
+from messages.job import Limits
 from messages.task_admission import (
     AcquireTaskLeases,
     ConfigureTaskAdmission,
@@ -72,7 +73,7 @@ class _Clock:
         self._since = time.perf_counter()
 
 
-def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = "provider_aware") -> Run:
+def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = Limits().policy) -> Run:
     """Take `tasks` tasks of so many groups through the whole cycle, all queued before the first is selected.
 
     The measures are microseconds per task of each phase and of a whole cycle, `<phase>_p50` and `_p95` over

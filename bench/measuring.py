@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -31,37 +32,44 @@ class Plan(NamedTuple):
     command_line: list[str]
 
 
-def measure(plan: Plan, notice: Notice) -> list[Artifact]:
-    """Measure the scenarios, each in a fresh interpreter where there are several.
+def measure(plan: Plan, notice: Notice) -> Iterator[Artifact | BenchError]:
+    """Measure the scenarios one by one, each in a fresh interpreter where there are several.
 
-    What one scenario's peers import must not weigh on the next.
-
-    Raises:
-        BenchError: a run did not do its work.
+    What one scenario's peers import must not weigh on the next. Of a scenario of which a run did not do its
+    work the error is yielded.
     """
-    if len(plan.scenarios) > 1:
-        return [_in_child(plan, scenario) for scenario in plan.scenarios]
-    (scenario,) = plan.scenarios
-    return [_measured(plan, with_fresh_sides(scenario), notice)]
+    for scenario in plan.scenarios:
+        try:
+            if len(plan.scenarios) > 1:
+                yield _in_child(plan, scenario)
+            else:
+                yield _measured(plan, with_fresh_sides(scenario), notice)
+        except BenchError as error:
+            yield error
 
 
-def compare_variants(plan: Plan, variants: tuple[Variant, Variant], notice: Notice) -> list[Artifact]:
-    """Measure baseline and candidate in turn; scenarios without a side of Leasehold's are left out.
+def compare_variants(
+    plan: Plan, variants: tuple[Variant, Variant], notice: Notice
+) -> Iterator[Artifact | BenchError]:
+    """Measure baseline and candidate in turn, scenario by scenario.
+
+    Of a scenario that a variant cannot run, or of which a run did not do its work, the error is yielded.
 
     Raises:
-        BenchError: a revision is unknown, a variant cannot run the scenarios, or a run did not do its work.
+        BenchError: a revision is unknown.
     """
     baseline, candidate = variants
     told: dict[str, Any] = {
         "baseline_revision": baseline.describe(),
         "candidate_revision": candidate.describe(),
     }
-    artifacts = []
     with checkouts(*variants) as folders:
         for scenario in plan.scenarios:
-            with contextlib.closing(Compared(variants, folders)) as compared:
-                artifacts.append(_measured(plan, compared.scenario(scenario), notice, **told))
-    return artifacts
+            try:
+                with contextlib.closing(Compared(variants, folders)) as compared:
+                    yield _measured(plan, compared.scenario(scenario), notice, **told)
+            except BenchError as error:
+                yield error
 
 
 def _measured(plan: Plan, scenario: Scenario, notice: Notice, **revisions: str) -> Artifact:

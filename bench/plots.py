@@ -11,8 +11,8 @@ from bench.results import US_PER_TASK, Curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _LINE, _CURVE = 10.0, 0.32, 3.6
-"""Inches: the drawing's width, the height of an entry, the height of a curve's panel."""
+_WIDTH, _TITLE, _LINE, _CURVE = 10.0, 0.8, 0.26, 3.6
+"""Inches: the width of it all, the heights of a title with its axis, of an entry and of a curve."""
 
 _PLAIN: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -22,6 +22,9 @@ _PLAIN: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
 }
+_FAR_APART = 5
+"""From how many times the least value on the greatest one is far from it."""
+
 _DOTS, _MEDIAN, _BAR = "#7a9cc6", "#1f3a5f", "#b23a3a"
 
 
@@ -44,42 +47,46 @@ def plot(artifact: Artifact, path: Path) -> None:
         ) from None
     derived = artifact.derived_metrics
     sides = [side for side in derived.sides if side.metrics]
-    figures = [figure for figure in derived.figures if figure.summary is not None]
-    heights = [1.0 + _LINE * len(sides)]
-    if figures:
-        heights.append(1.0 + _LINE * len(figures))
-    heights += [_CURVE] * len(derived.curves)
+    by_unit: dict[str, list[FigureResult]] = {}
+    for figure in derived.figures:
+        if figure.summary is not None:
+            by_unit.setdefault(figure.unit.strip(), []).append(figure)
+    lines = [len(sides), *map(len, by_unit.values())]
+    heights = [_TITLE + _LINE * number for number in lines] + [_CURVE] * len(derived.curves)
     with rc_context(_PLAIN):
         drawing = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
-        panels = drawing.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        panels = iter(drawing.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
         drawing.suptitle(f"{artifact.scenario_id} {artifact.scenario_name}: {artifact.question}", fontsize=10)
-        _draw_sides(panels[0], artifact, sides)
-        if figures:
-            _draw_figures(panels[1], figures)
-        for panel, curve in zip(panels[len(heights) - len(derived.curves) :], derived.curves, strict=True):
-            _draw_curve(panel, curve, {side.name: side for side in sides})
+        _draw_sides(next(panels), artifact, sides)
+        for unit, figures in by_unit.items():
+            _draw_figures(next(panels), unit, figures)
+        for curve in derived.curves:
+            _draw_curve(next(panels), curve, {side.name: side for side in sides})
         drawing.savefig(path, format="svg", metadata={"Date": None})
 
 
 def _draw_sides(axes: Axes, artifact: Artifact, sides: list[SideResult]) -> None:
     axes.set_title("microseconds per task, every run; the line is the median")
     for place, side in enumerate(sides):
-        costs = [
+        runs = [
             run.wall_time_seconds / run.tasks * 1e6 for run in artifact.iterations if run.side == side.name
         ]
-        _draw_line(axes, place, costs, side.metrics[US_PER_TASK].median)
-    _name_lines(axes, [side.name for side in sides], positive=True)
+        _draw_line(axes, place, runs, side.metrics[US_PER_TASK].median)
+    costs = [side.metrics[US_PER_TASK] for side in sides]
+    _name_lines(axes, [side.name for side in sides])
+    _spread(axes, [end for cost in costs for end in (cost.minimum, cost.maximum)])
 
 
-def _draw_figures(axes: Axes, figures: list[FigureResult]) -> None:
-    axes.set_title("figures, every iteration; red is the bar")
+def _draw_figures(axes: Axes, unit: str, figures: list[FigureResult]) -> None:
+    axes.set_title(f"figures [{unit}], every iteration; red is the bar")
     for place, figure in enumerate(figures):
         assert figure.summary is not None
         _draw_line(axes, place, figure.values, figure.summary.median)
         if figure.bar is not None:
             axes.plot([figure.bar.value] * 2, [place - 0.4, place + 0.4], color=_BAR, linewidth=1.5)
-    names = [f"{figure.label} [{figure.unit.strip()}]" for figure in figures]
-    _name_lines(axes, names, positive=all(value > 0 for figure in figures for value in figure.values))
+    _name_lines(axes, [figure.label for figure in figures])
+    bars = [figure.bar.value for figure in figures if figure.bar is not None]
+    _spread(axes, [*bars, *(value for figure in figures for value in figure.values)])
 
 
 def _draw_line(axes: Axes, place: int, values: list[float], median: float) -> None:
@@ -87,12 +94,19 @@ def _draw_line(axes: Axes, place: int, values: list[float], median: float) -> No
     axes.plot([median] * 2, [place - 0.28, place + 0.28], color=_MEDIAN, linewidth=2, zorder=3)
 
 
-def _name_lines(axes: Axes, names: list[str], *, positive: bool) -> None:
-    if positive:
-        axes.set_xscale("log")
+def _name_lines(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=True, axis="x", alpha=0.3)
+
+
+def _spread(axes: Axes, values: list[float]) -> None:
+    """Lay values that are far apart on a scale of powers, with plain numbers."""
+    if min(values) <= 0 or max(values) / min(values) < _FAR_APART:
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}" if max(values) / min(values) < _FAR_APART**2 else "")
 
 
 def _draw_curve(axes: Axes, curve: Curve, sides: dict[str, SideResult]) -> None:
@@ -109,7 +123,7 @@ def _draw_curve(axes: Axes, curve: Curve, sides: dict[str, SideResult]) -> None:
         below = [summary.median - summary.minimum for _, summary in found]
         above = [summary.maximum - summary.median for _, summary in found]
         axes.errorbar([x for x, _ in found], medians, [below, above], marker="o", markersize=3, label=name)
-    axes.set_xscale("log")
+    _spread(axes, [x for points in curve.points.values() for x, _ in points])
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
     if len(curve.points) > 1:

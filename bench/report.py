@@ -54,20 +54,28 @@ def markdown(artifacts: Sequence[Artifact], *, full: bool = False) -> str:
         f"- date: {first.started_at[:10]}, {told}",
         f"- command: `{' '.join(first.command_line)}` ({repeats})",
         *([f"- settings: {knobs}"] if knobs else []),
-        "",
-        *_heading(headings),
     ]
-    for artifact in artifacts:
-        for figure in artifact.derived_metrics.figures:
-            every = _figure_cells(figure)
-            *cells, verdict = every if full else _shown(_FIGURES, every)
-            shown = f"**{verdict}**" if figure.verdict == "missed" else verdict
-            lines.append(_line(artifact.scenario_id, *cells, shown))
+    for title, with_bar in (("Figures with a bar:", True), ("Further figures:", False)):
+        found = [
+            (artifact.scenario_id, figure)
+            for artifact in artifacts
+            for figure in artifact.derived_metrics.figures
+            if (figure.bar is not None) is with_bar
+        ]
+        if found:
+            lines += ["", title, "", *_heading(headings)]
+            lines += [_figure_line(scenario, figure, full=full) for scenario, figure in found]
     lines += ["", "Sides, wall microseconds per task:", "", *_heading(_SIDES)]
     for artifact in artifacts:
         lines += [_line(artifact.scenario_id, *_side_cells(side)) for side in artifact.derived_metrics.sides]
     lines += ["", *(f"- {artifact.scenario_id}: {artifact.proof}" for artifact in artifacts)]
     return "\n".join(lines) + "\n"
+
+
+def _figure_line(scenario: str, figure: FigureResult, *, full: bool) -> str:
+    every = _figure_cells(figure)
+    *cells, verdict = every if full else _shown(_FIGURES, every)
+    return _line(scenario, *cells, f"**{verdict}**" if figure.verdict == "missed" else verdict)
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:

@@ -17,6 +17,7 @@ import msgspec
 
 import actors
 from bench.results import BenchError, Run
+from bench.scenarios import named
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -72,10 +73,12 @@ def main() -> int:
 
 
 def _answered(ask: Ask) -> Answer:
-    from bench.scenarios import named  # noqa: PLC0415 - an older product may not have what they need
-
     try:
-        (side,) = [side for side in named(ask.scenario).sides if side.name == ask.side]
+        scenario = named(ask.scenario)
+    except ImportError as error:  # an older product
+        return Failed(f"{ask.scenario} of this checkout needs what this revision has not: {error}")
+    try:
+        (side,) = [side for side in scenario.sides if side.name == ask.side]
         return Done(side.run(ask.tasks))
     except BenchError as error:
         return Failed(str(error))

@@ -30,6 +30,7 @@ class SideProcess:
         Raises:
             BenchError: it did not start, or the folder has no product that the scenarios can be run on.
         """
+        self._folder = folder
         environment = dict(os.environ)
         environment.pop("PYTHONSAFEPATH", None)
         if settings is not None:
@@ -84,7 +85,7 @@ class SideProcess:
             raise BenchError(f"{otherwise} (exit code {self._process.returncode}): see above")
         answer: Answer = msgspec.json.decode(line, type=Answer)
         if isinstance(answer, Failed):
-            raise BenchError(answer.reason)
+            raise BenchError(f"{self._folder.name}: {answer.reason}")
         return answer
 
 

@@ -15,7 +15,7 @@ from bench.harness import Notice, run_scenario
 from bench.machine import describe_knobs, describe_machine, describe_revision, describe_versions
 from bench.plots import PlotsMissingError, plot
 from bench.results import BenchError, Scenario
-from bench.writing import PLOT, read_artifact, write_artifacts
+from bench.writing import PLOT, read_artifact, write_artifact, write_summary
 
 
 def run_smoke(scenarios: tuple[Scenario, ...], notice: Notice, out: Path | None = None) -> list[str]:
@@ -81,8 +81,9 @@ def _folders_in_memory() -> Iterator[None]:
 
 def _write(artifacts: list[Artifact], folder: Path) -> list[str]:
     """Write the artifacts, and see that they can be read again; return what could not be written."""
-    write_artifacts(artifacts, folder, plots=False)
+    write_summary(artifacts, folder)
     for artifact in artifacts:
+        write_artifact(artifact, folder, drawn=False)
         read = read_artifact(folder, artifact.scenario_id)
         if msgspec.json.encode(read) != msgspec.json.encode(artifact):
             raise BenchError(

@@ -24,30 +24,33 @@ ARTIFACT, RUNS, STATISTICS, SUMMARY, PLOT = (
 _STATISTICS = ("count", "median", "minimum", "maximum", "mean", "stdev", "p50", "p95", "low", "high")
 
 
-def write_artifacts(artifacts: Sequence[Artifact], folder: Path, *, plots: bool = True) -> list[str]:
-    """Write each artifact into a folder of its own under `folder`, and the summary of all beside them.
+def write_artifact(artifact: Artifact, folder: Path, *, drawn: bool = True) -> str:
+    """Write an artifact into a folder of its own under `folder`, replacing what is there.
 
-    Files that are there already are replaced. Returns what could not be written, and how to mend that.
+    drawn: with its plot. Returns why it could not be drawn and how to mend that, empty where it was.
     """
-    problems: set[str] = set()
-    for artifact in artifacts:
-        inside = folder / f"{artifact.scenario_id}-{artifact.scenario_name}"
-        inside.mkdir(parents=True, exist_ok=True)
-        encoded = msgspec.json.format(msgspec.json.encode(artifact), indent=2)
-        (inside / ARTIFACT).write_bytes(encoded + b"\n")
-        _write_csv(inside / RUNS, _runs(artifact))
-        _write_csv(inside / STATISTICS, _statistics(artifact))
-        drawn = ""
-        if plots:
-            try:
-                plot(artifact, inside / PLOT)
-                drawn = f"\n![plot]({PLOT})\n"
-            except PlotsMissingError as error:
-                problems.add(str(error))
-        title = f"# {artifact.scenario_id} {artifact.scenario_name}\n\n{artifact.question}\n\n"
-        (inside / SUMMARY).write_text(title + markdown([artifact], full=True) + drawn, encoding="utf-8")
+    inside = folder / f"{artifact.scenario_id}-{artifact.scenario_name}"
+    inside.mkdir(parents=True, exist_ok=True)
+    encoded = msgspec.json.format(msgspec.json.encode(artifact), indent=2)
+    (inside / ARTIFACT).write_bytes(encoded + b"\n")
+    _write_csv(inside / RUNS, _runs(artifact))
+    _write_csv(inside / STATISTICS, _statistics(artifact))
+    problem, picture = "", ""
+    if drawn:
+        try:
+            plot(artifact, inside / PLOT)
+            picture = f"\n![plot]({PLOT})\n"
+        except PlotsMissingError as error:
+            problem = str(error)
+    title = f"# {artifact.scenario_id} {artifact.scenario_name}\n\n{artifact.question}\n\n"
+    (inside / SUMMARY).write_text(title + markdown([artifact], full=True) + picture, encoding="utf-8")
+    return problem
+
+
+def write_summary(artifacts: Sequence[Artifact], folder: Path) -> None:
+    """Write the tables of all artifacts into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).write_text(markdown(artifacts), encoding="utf-8")
-    return sorted(problems)
 
 
 def read_artifact(folder: Path, scenario_id: str) -> Artifact:

@@ -263,11 +263,16 @@ class CancelRequestWait(Message, frozen=True, gc=False):
 
 
 class ReturnRequestLease(Query, frozen=True, gc=False):
-    """A worker gives a lease back. `correlation` is captured for the events the return causes."""
+    """A worker gives a lease back. `event_context` is captured for the events the return causes.
+
+    `lost_holder` is the generation of the worker that the lease was granted to, where that one was lost
+    before it heard of it; 0 where who gives it back has held it.
+    """
 
     lease: RequestLease
     outcome: RequestOutcome
     event_context: RequestEventContext
+    lost_holder: int = 0
 
 
 class RequestLeaseReturned(Message, frozen=True, gc=False):
@@ -299,11 +304,12 @@ class RequestLeasesReported(Message, frozen=True):
 class RequestHolderLost(Message, frozen=True):
     """The worker's shell: the incarnation that held these and waited for those is gone.
 
-    Its tokens are given back for it: nobody else will.
+    Its tokens are given back for it: nobody else will. `generation` is which incarnation it was.
     """
 
     held: list[HeldRequestLease]
     waiting: list[AcquireRequestLease]
+    generation: int
 
 
 class RequestPressureChanged(Message, frozen=True):

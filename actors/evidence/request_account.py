@@ -73,10 +73,12 @@ class RequestAccount:
         self._endpoints: dict[str, str] = {}
         self._in_flight: dict[str, int] = {}
         self._unanswered: list[_Attempt] = []
+        self._taken_back: list[tuple[str, int, int]] = []
+        """What would be wrong with leases that came back as cancelled after their requests had ended."""
         self._worker_lost = False
 
     def worker_lost(self) -> None:
-        """Note that a worker was lost: a health check that it was making may lack its end, as tasks may."""
+        """Note that a worker was lost: with its health checks' ends, as tasks', or what it was returning."""
         self._worker_lost = True
 
     def thin(self) -> None:
@@ -329,20 +331,21 @@ class RequestAccount:
                 line,
             )
         elif state == "answered" and outcome != attempt.outcome:
-            self._findings.add(
-                "outcome",
+            told = (
                 f"request lease {attempt.lease} is returned as {outcome or 'nothing'}; its request ended as "
-                f"{attempt.outcome or 'nothing'}",
-                attempt.line,
-                line,
+                f"{attempt.outcome or 'nothing'}"
             )
+            if outcome == "local_cancelled":
+                self._taken_back.append((told, attempt.line, line))  # from a worker that was lost, perhaps
+            else:
+                self._findings.add("outcome", told, attempt.line, line)
 
     def _count(self, name: str, change: int) -> int:
         count = self._in_flight[name] = self._in_flight.get(name, 0) + change
         return count
 
     def _judge_unanswered(self) -> None:
-        """Report requests without an end, now that it is known whose worker was lost."""
+        """Report requests without an end, or with two, now that it is known whose worker was lost."""
         for attempt in self._unanswered:
             lost = attempt.execution in self._tasks.lost if attempt.execution else self._worker_lost
             if not lost:
@@ -352,6 +355,10 @@ class RequestAccount:
                     attempt.line,
                 )
         self._unanswered.clear()
+        if not self._worker_lost:
+            for told, *lines in self._taken_back:
+                self._findings.add("outcome", told, *lines)
+        self._taken_back.clear()
 
 
 def _is_health_check(record: EventRecord) -> bool:

@@ -9,7 +9,7 @@ from actors.generators.base import (
     ModelCalls,
     Turn,
 )
-from actors.generators.compile import compile_generator, declared_outputs
+from actors.generators.compile import compile_generator, declared_columns, declared_outputs
 from actors.generators.functions import FunctionTable
 from actors.generators.processor import compile_processor
 
@@ -24,5 +24,6 @@ __all__ = [
     "Turn",
     "compile_generator",
     "compile_processor",
+    "declared_columns",
     "declared_outputs",
 ]

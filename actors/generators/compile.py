@@ -35,6 +35,13 @@ def declared_outputs(name: str, column: Column) -> tuple[str, ...]:
     return (name,)
 
 
+def declared_columns(job: Job) -> AbstractSet[str]:
+    """Return the dataset columns that a job's tables fill, in their order."""
+    return dict.fromkeys(
+        output for name, column in job.columns.items() for output in declared_outputs(name, column)
+    ).keys()
+
+
 def compile_generator(
     name: str,
     column: Column,
@@ -42,15 +49,15 @@ def compile_generator(
     known: AbstractSet[str] | None,
     *,
     functions: FunctionTable | None = None,
+    columns: AbstractSet[str] | None = None,
 ) -> Generator | tuple[Problem, ...]:
     """Return the generator that `column`, the table `name` of `job`, describes, or all its problems.
 
     `known` are the names that a row has, columns and source fields; None where the source could not be
-    read: names are then taken on trust. `functions` is shared by the columns of one preparation.
+    read: names are then taken on trust. `functions` is shared by the columns of one preparation, and so are
+    `columns`, the job's `declared_columns`.
     """
-    columns = dict.fromkeys(
-        output for table, each in job.columns.items() for output in declared_outputs(table, each)
-    ).keys()
+    columns = declared_columns(job) if columns is None else columns
     made = _unconditional(name, column, job, known, columns, functions)
     problems = [*(made if isinstance(made, tuple) else ()), *default_problems(name, column)]
     if column.skip is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from actors.generators import FunctionTable, Generator, compile_generator, declared_outputs
+from actors.generators import FunctionTable, Generator, compile_generator, declared_columns
 from actors.planning.graph import Upstream, cycles, dependency_order, upstream_of
 from actors.planning.model_use import ModelUse
 from actors.planning.models import model_problems
@@ -135,21 +135,15 @@ class _Preparation:
     def _compiled(self) -> dict[str, Generator]:
         """Compile every column that can be compiled."""
         known: AbstractSet[str] | None = None
+        columns = declared_columns(self._job)
         if self._fields_known:
             # A dict keeps the job's order, in which the names are listed to the user.
-            known = dict.fromkeys(
-                (
-                    *self._fields,
-                    *(
-                        output
-                        for name, column in self._job.columns.items()
-                        for output in declared_outputs(name, column)
-                    ),
-                )
-            ).keys()
+            known = dict.fromkeys((*self._fields, *columns)).keys()
         generators: dict[str, Generator] = {}
         for name, column in self._job.columns.items():
-            made = compile_generator(name, column, self._job, known, functions=self._functions)
+            made = compile_generator(
+                name, column, self._job, known, functions=self._functions, columns=columns
+            )
             if isinstance(made, tuple):
                 self._problems += made
             else:
@@ -205,7 +199,7 @@ class _Preparation:
         limits: dict[str, int],
     ) -> JobPlan:
         job = self._job
-        columns = (output for name, each in job.columns.items() for output in declared_outputs(name, each))
+        columns = declared_columns(job)
         resources = use.resources()
         return JobPlan(
             run_id=self._run_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from actors.generators import FunctionTable, Generator, compile_processor, declared_outputs
+from actors.generators import FunctionTable, Generator, compile_processor, declared_columns
 from actors.planning.graph import Upstream
 from messages.job import Job, Problem
 
@@ -25,7 +25,7 @@ class Processors:
     ) -> None:
         roots = tuple(name for name, made in columns.items() if _is_root(made))
         first = (*source_fields, *(output for name in roots for output in columns[name].outputs))
-        every = tuple(output for name, each in job.columns.items() for output in declared_outputs(name, each))
+        every = tuple(declared_columns(job))
         last = (*source_fields, *every)
         self.generators: dict[str, Generator] = {}
         self.problems: list[Problem] = []

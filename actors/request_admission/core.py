@@ -239,6 +239,7 @@ class RequestAdmissionCore:
         outgoing = self._waiting.clear("cancellation", now)
         if recovering and self._recovery is not None:
             self._recovery.lost_waiting += [each.item.event_context for each in message.waiting]
+            self._recovery.lost_holders.add(message.generation)
         outcome = RequestOutcome("local_cancelled")
         for held in message.held if recovering else ():
             # Nobody counts it here, and nothing else will tell that it is back.

@@ -25,6 +25,8 @@ class Recovery:
         self.reissued: dict[int, RequestLease] = {}
         self.lost_waiting: list[RequestEventContext] = []
         """Who waited in a worker that was lost as well."""
+        self.lost_holders: set[int] = set()
+        """The generations of the workers whose loss this incarnation has heard of."""
         self._kept: list[AcquireRequestLease | CancelRequestWait | ReturnRequestLease] = []
 
     def keep(self, message: AcquireRequestLease | CancelRequestWait | ReturnRequestLease) -> bool:
@@ -42,11 +44,15 @@ class Recovery:
         }
 
     def returned(self) -> list[tuple[RequestEventContext, RequestLease, RequestOutcome]]:
-        """Return the lost incarnation's tokens that came back before the report."""
+        """Return the lost incarnation's tokens that came back before the report.
+
+        Without those that were granted to a worker whose loss the lost incarnation has heard of: it has
+        taken them back itself.
+        """
         return [
             (message.event_context, message.lease, message.outcome)
             for message in self._kept
-            if isinstance(message, ReturnRequestLease)
+            if isinstance(message, ReturnRequestLease) and message.lost_holder in (0, *self.lost_holders)
         ]
 
     def cancelled(self) -> list[RequestEventContext]:

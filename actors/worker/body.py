@@ -10,6 +10,7 @@ from actors.runtime.body import ActorBody, Mailbox
 from actors.runtime.clock import Clock
 from actors.runtime.core import Core
 from actors.runtime.router import Router
+from actors.worker.attempt_numbers import first_attempt_of
 from actors.worker.core import WorkerCore
 from actors.worker.coroutines import Stepping
 from actors.worker.executor import ModelRequestExecutor
@@ -21,9 +22,6 @@ from messages.tasks import TaskOutcome
 from messages.worker import TaskStart
 
 _STOP_SECONDS = 2.0
-
-ATTEMPTS_PER_GENERATION = 10**12
-"""Generation g numbers its attempts from (g - 1) times this, plus one."""
 
 
 class LoopMailbox(Mailbox, Protocol):
@@ -91,7 +89,7 @@ class WorkerBody(ActorBody):
             inbox.loop,
             now=self.clock.now,
             attend=inbox.attend,
-            first_attempt=(core.generation - 1) * ATTEMPTS_PER_GENERATION + 1,
+            first_attempt=first_attempt_of(core.generation),
         )
         runner = TaskRunner(
             inbox.loop,
@@ -107,11 +105,13 @@ class WorkerBody(ActorBody):
 
     def _begin_anew(self, rebuild: Callable[[Core], Core]) -> None:
         """Lose the core, and with it everything that runs and every token that it holds."""
+        generation = self.core.generation
         super()._begin_anew(rebuild)
         lost, self._runner = self._runner, self._equip(self.core)
         left = lost.report()
         self._runner.take_over(lost)
-        self.send([Outgoing(REQUEST_ADMISSION, RequestHolderLost(left.held, left.waiting))])
+        lost_holder = RequestHolderLost(left.held, left.waiting, generation)
+        self.send([Outgoing(REQUEST_ADMISSION, lost_holder)])
 
     def _finished(self, lease_id: int, outcome: TaskOutcome) -> None:
         self.core.finished(lease_id, outcome, now=self.clock.now())

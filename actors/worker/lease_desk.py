@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from actors.worker.attempt_numbers import generation_of
 from messages._base import REQUEST_ADMISSION, WORKER, Outgoing
 from messages.request_admission import (
     AcquireRequestLease,
@@ -77,8 +78,9 @@ class LeaseDesk:
         asking = self._asking.pop(message.request_attempt_id, None)
         if asking is None:
             if isinstance(message, RequestLeaseGranted) and message.event_context is not None:
-                # Granted to an incarnation that was lost before it heard of it.
-                self.give_back(message.lease, _UNUSED, message.event_context)
+                lost = generation_of(message.request_attempt_id)
+                unheard = ReturnRequestLease(message.lease, _UNUSED, message.event_context, lost_holder=lost)
+                self.tell(Outgoing(REQUEST_ADMISSION, unheard))
             return
         context = asking.message.item.event_context
         decision = message.lease if isinstance(message, RequestLeaseGranted) else message.denied

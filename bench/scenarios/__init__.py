@@ -1,49 +1,46 @@
-"""The questions, one module each: those with bars first, then the rest of the matrix."""
+"""The questions, one module each: those with bars first, then the rest of the matrix.
+
+A module is imported when its scenario is asked for, so that a scenario whose product lacks something does not
+keep the others from being measured.
+"""
 
 from __future__ import annotations
 
-from bench.results import Scenario
-from bench.scenarios import (
-    admission_against_peer,
-    admission_by_groups,
-    admission_phases,
-    against_bare_pykka,
-    against_counting_sink,
-    against_no_sink,
-    against_semaphore,
-    changing_providers,
-    heavy_root,
-    logs,
-    memory_by_rows,
-    moving_capacity,
-    preparing,
-    request_admission,
-    scale,
-    shapes,
-    startup,
-    telemetry_cost,
-)
+from collections.abc import Iterator
+from importlib import import_module
 
-SCENARIOS: tuple[Scenario, ...] = (
-    admission_by_groups.SCENARIO,
-    admission_against_peer.SCENARIO,
-    against_counting_sink.SCENARIO,
-    against_no_sink.SCENARIO,
-    against_semaphore.SCENARIO,
-    against_bare_pykka.SCENARIO,
-    telemetry_cost.SCENARIO,
-    memory_by_rows.SCENARIO,
-    preparing.SCENARIO,
-    heavy_root.SCENARIO,
-    request_admission.SCENARIO,
-    moving_capacity.SCENARIO,
-    startup.SCENARIO,
-    admission_phases.SCENARIO,
-    shapes.SCENARIO,
-    changing_providers.SCENARIO,
-    scale.SCENARIO,
-    logs.SCENARIO,
+from bench.results import Scenario
+
+MODULES = (
+    "admission_by_groups",
+    "admission_against_peer",
+    "against_counting_sink",
+    "against_no_sink",
+    "against_semaphore",
+    "against_bare_pykka",
+    "telemetry_cost",
+    "memory_by_rows",
+    "preparing",
+    "heavy_root",
+    "request_admission",
+    "moving_capacity",
+    "startup",
+    "admission_phases",
+    "shapes",
+    "changing_providers",
+    "scale",
+    "logs",
 )
+"""In the order of the bars, and of the matrix."""
+
+
+def all_scenarios() -> tuple[Scenario, ...]:
+    """Return every scenario.
+
+    Raises:
+        ImportError: one of them needs what the product has not.
+    """
+    return tuple(_scenarios(lacking=None))
 
 
 def named(name: str) -> Scenario:
@@ -51,8 +48,25 @@ def named(name: str) -> Scenario:
 
     Raises:
         KeyError: there is no such scenario.
+        ImportError: there is none among those that can be imported.
     """
-    for scenario in SCENARIOS:
+    lacking: list[ImportError] = []
+    for scenario in _scenarios(lacking):
         if name.lower() in (scenario.id.lower(), scenario.name):
             return scenario
+    if lacking:
+        raise lacking[0]
     raise KeyError(name)
+
+
+def _scenarios(lacking: list[ImportError] | None) -> Iterator[Scenario]:
+    """Yield the scenarios; what keeps one from being imported is noted in `lacking`, where that is given."""
+    for module in MODULES:
+        try:
+            scenario: Scenario = import_module(f"bench.scenarios.{module}").SCENARIO
+        except ImportError as error:
+            if lacking is None:
+                raise
+            lacking.append(error)
+        else:
+            yield scenario

@@ -6,6 +6,7 @@ from typing import get_args
 
 from bench.admission_phases import CAPACITY, MODELS, PHASES, Resources, run_phases
 from bench.results import CPU_US_PER_TASK, PEAK_MIB, Curve, Figure, Run, Scenario, Side, part_of
+from messages.job import Limits
 
 QUEUED, GROUPS = (1_000, 10_000, 100_000), (1, 8, 64, 256)
 RESOURCES: tuple[Resources, ...] = get_args(Resources)
@@ -23,13 +24,13 @@ def _side(queued: int, groups: int, resources: Resources) -> Side:
 
 
 def _measured(queued: int, groups: int, measure: str, unit: str = " us") -> Figure:
-    side = _name(queued, groups, "mixed")
+    side = _name(queued, groups, "model")
     label = f"{measure.replace('_', ' ')}, {side}"
     return Figure(label, "measured", side, measure=measure, measured_in=unit)
 
 
 def _ratio(over: tuple[int, int], under: tuple[int, int]) -> Figure:
-    one, other = _name(*over, "mixed"), _name(*under, "mixed")
+    one, other = _name(*over, "model"), _name(*under, "model")
     return Figure(
         f"cycle p50, {one}, over {under[0]:,} and {under[1]}",
         "measured ratio",
@@ -92,7 +93,7 @@ SCENARIO = Scenario(
             "model": f"submission, llm_wait and one of {MODELS} models",
             "mixed": "every other group is local",
         },
-        "policy": "provider_aware, nothing under pressure",
+        "policy": f"{Limits().policy}, nothing under pressure",
         "tasks_at_once": CAPACITY,
         "cycle": "one thread, the actors' cores without their mailboxes; percentiles over batches",
     },

@@ -6,8 +6,9 @@ from functools import partial
 
 from bench.results import Figure, Run, Scenario, Side, part_of
 from bench.shapes import CALL_MS, CAP, HEAVY_MS, SHAPES, Shape, run_shape
+from messages.job import Limits
 
-_DEFAULT, _STRICT = "provider_aware", "strict_fair"
+_DEFAULT, _STRICT = Limits().policy, "strict_fair"
 
 
 def _side(shape: Shape, policy: str) -> Side:

@@ -135,6 +135,15 @@ def test_a_revision_is_measured_by_what_it_was(tmp_path):
     assert not old.exists()
 
 
+def test_a_scenario_that_cannot_be_measured_does_not_keep_the_others_from_being_written(tmp_path, capsys):
+    refused = ["--candidate-config", "policy=no_such_module:Policy"]
+    assert main(["p7", "p11", *QUICK, *refused, "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "no_such_module" in told.err
+    assert read_artifact(tmp_path, "P11").proof.active_leases_and_waiters == 0
+    assert "P11" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

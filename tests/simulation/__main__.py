@@ -7,38 +7,57 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from tests.simulation.faults import KINDS
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.seeds import judge, played, shrunk, world_of
-from tests.simulation.worlds import draw
+from tests.simulation.worlds import described, draw, without
 
-_CHUNK = 50
+_CHUNK = 20
+_SHRUNK = 3
+"""How many of the failing worlds are made small for the report."""
+
+_SHRINK_SECONDS = 60.0
+
 CORPUS = Path(__file__).parent / "corpus"
 
 
-def main():
-    arguments = _parsed()
-    if arguments.world is not None:
-        return _replay(world_of(arguments.world), keep=arguments.keep)
-    return _many(arguments.first, arguments.seeds, arguments.processes)
+def main(arguments=None):
+    """Return the exit status: 0 where everything was as it should be."""
+    options = _parsed(arguments)
+    # A killed process leaves coroutines behind, and the interpreter would say of each that nobody awaited it.
+    sys.unraisablehook = lambda _: None
+    if options.mutants:
+        return _plant(options.seeds)
+    if options.world is not None:
+        return _replay(without(world_of(options.world), options.without), keep=options.keep)
+    return _many(options.first, options.seeds, options.processes, options.without)
 
 
-def _parsed():
+def _parsed(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("world", nargs="?", help="a seed, or a file of the corpus, to replay")
     parser.add_argument("--keep", help="make a failing world small and keep it in the corpus under this name")
     parser.add_argument("--seeds", type=int, default=1000, help="how many worlds to play")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
-    return parser.parse_args()
+    parser.add_argument(
+        "--without", action="append", default=[], choices=KINDS, help="leave out faults of this kind"
+    )
+    parser.add_argument(
+        "--mutants", action="store_true", help="plant every known bug in its turn, and tell who finds it"
+    )
+    return parser.parse_args(arguments)
 
 
 def _replay(world, *, keep):
-    verdict = judge(world)
-    print(f"{verdict.steps} steps, {verdict.decisions} decisions")
-    print(msgspec.json.format(msgspec.json.encode(world), indent=2).decode())
+    verdict = judge(world, compare=True)
+    print(described(world))
+    print(f"{verdict.steps} steps, {verdict.decisions} decisions; gone wrong: {_counts(verdict.faults)}")
     for problem in verdict.problems:
         print(f"FAILED: {problem}")
     if keep and verdict.problems:
@@ -48,13 +67,14 @@ def _replay(world, *, keep):
     return 1 if verdict.problems else 0
 
 
-def _many(first, seeds, processes):
-    """Play worlds on every core; tell of each failure in one line, smaller where that can be."""
+def _many(first, seeds, processes, kinds):
+    """Play worlds on every core; tell of each failure in one line, and of some in fewer words than theirs."""
     began = time.monotonic()
     faults, trails, steps, decisions, failed, done = Counter(), set(), 0, 0, [], 0
     chunks = [range(at, min(at + _CHUNK, first + seeds)) for at in range(first, first + seeds, _CHUNK)]
+    left_out = "".join(f" --without {kind}" for kind in kinds)
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for verdicts in pool.imap_unordered(played, chunks):
+        for verdicts in pool.imap_unordered(partial(played, leaving_out=kinds), chunks):
             for seed, verdict in verdicts:
                 done += 1
                 faults += verdict.faults
@@ -63,18 +83,35 @@ def _many(first, seeds, processes):
                 decisions += verdict.decisions
                 if verdict.problems:
                     failed.append(seed)
-                    print(f"FAILED  python -m tests.simulation {seed}   # {verdict.problems[0]}", flush=True)
+                    line = f"python -m tests.simulation {seed}{left_out}"
+                    print(f"FAILED  {line}   # {verdict.problems[0]}", flush=True)
     seconds = time.monotonic() - began
     print(
         f"{done} worlds in {seconds:.1f} s, {done / seconds:.0f} a second: {len(trails)} interleavings of "
-        f"{decisions} decisions in {steps} steps, {sum(faults.values())} faults survived"
+        f"{decisions} decisions in {steps} steps; {len(failed)} failed"
     )
-    print("  " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())))
-    for seed in sorted(failed)[:3]:
-        small = shrunk(draw(seed))
-        print(f"seed {seed} shrinks to {msgspec.json.encode(small).decode()}")
-        print(f"  # {judge(small, compare=True).problems[:1]}")
+    print(f"{sum(faults.values())} faults survived: {_counts(faults)}", flush=True)
+    for seed in sorted(failed)[:_SHRUNK]:
+        small = shrunk(without(draw(seed), kinds), seconds=_SHRINK_SECONDS)
+        print(f"seed {seed} shrinks to: {described(small)}")
+        print(f"  # {judge(small, compare=True).problems[:1]}", flush=True)
     return 1 if failed else 0
+
+
+def _plant(seeds):
+    """Plant each bug, and tell of the first world that finds it."""
+    missed = 0
+    for mutant in MUTANTS:
+        with mutant():
+            found = next((seed for seed in range(seeds) if judge(draw(seed), compare=False).problems), None)
+        missed += found is None
+        told = f"not found within {seeds} worlds" if found is None else f"found by seed {found}"
+        print(f"{mutant.__name__}: {told}", flush=True)
+    return 1 if missed else 0
+
+
+def _counts(faults):
+    return ", ".join(f"{name} {count}" for name, count in sorted(faults.items())) or "nothing"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from actors.evidence.reader import BadLine, LogLine
 from actors.evidence.report import render
 from actors.evidence.verify import Verifier
-from actors.telemetry.log_codec import LogFormatError, decode_line
+from actors.inspection.story import RunStory
+from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.scheduler import JobRejected
 from tests.simulation.faults import FailingDisk
@@ -40,6 +43,7 @@ def problems_of(world, played):
         found += _drops(world, played)
     found += _left_over(played)
     found += _next(played)
+    found += _made_again(played)
     found += [f"loop: {message}: {error!r}" for message, error in played.loop_failures if _is_ours(error)]
     return found
 
@@ -62,10 +66,46 @@ def report_of(log):
 def _logs(played):
     for process, log in enumerate(played.logs):
         report = report_of(log)
-        cut = played.log_failed or process < played.killed
+        cut = played.log_failed or process < played.ended
         wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
+
+
+def _made_again(played):
+    """What is in the journal is paid for: no later process makes it again (R14)."""
+    for process, (kept, log) in enumerate(zip(played.journaled, played.logs, strict=True)):
+        for event in _events(log) if kept else ():
+            about = event.correlation
+            if event.event_kind == "worker_spawned":
+                cell = (about.task_column, about.row_group, about.row_index)
+                if cell in kept:
+                    yield f"process {process}: {cell} was in the journal, and is made again"
+
+
+def _events(log):
+    decoder = LogDecoder()
+    for line in log.splitlines(keepends=True):
+        with contextlib.suppress(LogFormatError):
+            record = decode_line(line)
+            if isinstance(record, EventRecord):
+                yield decoder.decode(record).event
+
+
+def idleness(world, played):
+    """Return where admissible work was kept waiting (T13). Steps take no time where there is no jitter."""
+    if world.scheduling.jitter or played.log_failed:
+        return
+    for process, log in enumerate(played.logs):
+        story, decoder = RunStory(), LogDecoder()
+        for line in log.splitlines(keepends=True):
+            with contextlib.suppress(LogFormatError):
+                record = decode_line(line)
+                if isinstance(record, EventRecord):
+                    story.add(decoder.decode(record))
+        run = story.explain()
+        if run is not None and run.queue.ready_idle_seconds:
+            yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"
 
 
 # -- the end -----------------------------------------------------------------------------------------
@@ -88,9 +128,7 @@ def _ends(world, played):
     )
     if bad and world.job.failure.early_shutdown_rate is not None:
         excused |= {"early_shutdown"}
-    lost_worker = any(
-        getattr(fault, "actor", None) == WORKER or hasattr(fault, "takes_worker") for fault in world.faults
-    )
+    lost_worker = any(fault.takes_worker for fault in world.faults)
     if "breaks" in functions or "unstorable" in functions or (lost_worker and world.job.processors):
         excused |= {"failed"}
     if world.job.on_provider_exhausted == "stop" and world.job.models:

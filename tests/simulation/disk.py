@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import msgspec
 
 from actors.storage.files import FileRuns
 from actors.storage.folder import NotARunFolderError, open_run_folder
+from messages.storage import JournalRecord
 
 FOLDER = object()
 NOW = datetime(2001, 1, 1, tzinfo=UTC)
@@ -45,13 +47,15 @@ class SimulatedDisk:
         self._operations = 0
         self._failing = {}
         self._lasting = None
-        self.failures = 0
 
     # -- faults --------------------------------------------------------------------------------------
 
-    def fail_at(self, operation, error, when, *, lasting):
-        """Let an operation that changes something fail; with `lasting`, all that follow it as well."""
-        self._failing[operation] = (getattr(errno, error), when, lasting)
+    def fail_at(self, operation, error, when, *, lasting, told):
+        """Let an operation that changes something fail; with `lasting`, all that follow it as well.
+
+        `told` is called when it does.
+        """
+        self._failing[self._operations + operation] = (getattr(errno, error), when, lasting, told)
 
     def process_ends(self, *, power, chance):
         """The process is gone, and with `power` the memory of the whole machine."""
@@ -158,8 +162,9 @@ class SimulatedDisk:
         self._operations += 1
         error, when = self._lasting, "before"
         if self._operations in self._failing:
-            error, when, lasting = self._failing.pop(self._operations)
+            error, when, lasting, told = self._failing.pop(self._operations)
             self._lasting = error if lasting else None
+            told()
         if frees and error == errno.ENOSPC:
             error = None
         return _Operation(self, path, error, "before" if whole else when)
@@ -215,7 +220,6 @@ class _Operation:
         return length // 2 if self._error is not None and self._when == "half" else length
 
     def _fail(self):
-        self._disk.failures += 1
         raise OSError(self._error, os.strerror(self._error), str(self._path))
 
 
@@ -235,6 +239,19 @@ def _tear(file, chance):
 def runs_on(disk, unsettled):
     """Return where runs are kept on this disk."""
     return FileRuns(disk, wall_clock=lambda: NOW, unsettled=unsettled)
+
+
+def journaled_on(disk, out):
+    """Return the cells whose values are on the disk, as (column, row group, row), of whole lines only."""
+    folder = Path(out) / "journal"
+    found = set()
+    for path in disk.names(folder) if disk.kind(folder) == "folder" else ():
+        with contextlib.suppress(msgspec.DecodeError, ValueError):
+            for line in disk.lines(path):
+                if line.endswith(b"\n"):
+                    record = msgspec.json.decode(line, type=JournalRecord)
+                    found.add((record.column, record.row_group, record.row))
+    return found
 
 
 def rows_on(disk, out):

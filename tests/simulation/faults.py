@@ -1,10 +1,12 @@
 """What goes wrong in a world. A fault is a small struct that hooks itself into a play before it begins.
 
-`arm(play)` may use `play.at_step`, `play.at_time`, `play.on_send`, `play.disk` and `play.logs`; what it
-excuses it says in class attributes that the checkers read:
+`arm(play)` may use `play.at_step`, `play.at_time`, `play.on_send`, `play.disk` and `play.logs`, and says by
+`play.struck(self)` that it has done its harm. What it excuses it says in attributes that the checkers read:
 
 - `may_end`: statuses that the job may have because of it, besides `succeeded` and `partial`
 - `may_drop`: reasons for which rows may be dropped because of it
+- `takes_worker`: whether the worker loses its state because of it
+- `ends_process`: whether the process that it strikes ends with it, and the run is resumed by another
 """
 
 from __future__ import annotations
@@ -28,9 +30,14 @@ from messages.supervision import CrashActor
 from messages.task_admission import ReturnTaskLeases
 
 
-class _Fault(msgspec.Struct, frozen=True, tag=True):
+class _Fault(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """`resumed`: whether it strikes the last process that resumes the run, and not the first one."""
+
+    resumed: bool = False
     may_end: ClassVar[frozenset[str]] = frozenset()
     may_drop: ClassVar[frozenset[str]] = frozenset()
+    takes_worker: ClassVar[bool] = False
+    ends_process: ClassVar[bool] = False
 
 
 class LostActor(_Fault, frozen=True):
@@ -40,7 +47,15 @@ class LostActor(_Fault, frozen=True):
     step: int
 
     def arm(self, play):
-        play.at_step(self.step, lambda: play.tell(self.actor, CrashActor()))
+        def lose():
+            play.tell(self.actor, CrashActor())
+            play.struck(self)
+
+        play.at_step(self.step, lose)
+
+    @property
+    def takes_worker(self):
+        return self.actor == WORKER
 
     @property
     def may_drop(self):
@@ -53,9 +68,14 @@ class LostActor(_Fault, frozen=True):
 
 
 class LostReply(_Fault, frozen=True):
-    """The worker dies while it sends: its returns and what follows them never arrive, and it begins anew."""
+    """The worker dies while it sends: what it tells an actor then never arrives, and it begins anew.
+
+    `to` task admission these are the ends of tasks, to the scheduler that a job is prepared. What it tells
+    request admission is not lost: between actors of one process no message is, and that is relied upon.
+    """
 
     number: int
+    to: str = TASK_ADMISSION
     may_end: ClassVar[frozenset[str]] = frozenset({"rejected"})
     may_drop: ClassVar[frozenset[str]] = frozenset({"worker_lost", "worker_spawn_failed"})
     takes_worker: ClassVar[bool] = True
@@ -65,12 +85,13 @@ class LostReply(_Fault, frozen=True):
 
         def lose(sender, receiver, messages):
             nonlocal seen
-            if sender != WORKER or receiver != TASK_ADMISSION:
+            if sender != WORKER or receiver != self.to:
                 return messages
             seen += 1
             if seen != self.number:
                 return messages
             play.deliver_first(WORKER, CrashActor())
+            play.struck(self)
             return []
 
         play.on_send(lose)
@@ -84,8 +105,12 @@ class Cancel(_Fault, frozen=True):
     may_end: ClassVar[frozenset[str]] = frozenset({"cancelled", "rejected"})
 
     def arm(self, play):
+        def cancel():
+            play.tell(SCHEDULER, CancelJob("enough", submitted_by=play.address))
+            play.struck(self)
+
         for step in (self.step, self.step + self.again) if self.again else (self.step,):
-            play.at_step(step, lambda: play.tell(SCHEDULER, CancelJob("enough", submitted_by=play.address)))
+            play.at_step(step, cancel)
 
 
 class Shutdown(_Fault, frozen=True):
@@ -95,7 +120,25 @@ class Shutdown(_Fault, frozen=True):
     may_end: ClassVar[frozenset[str]] = frozenset({"cancelled", "rejected", "unknown"})
 
     def arm(self, play):
-        play.at_step(self.step, play.shut_down)
+        def stop():
+            play.shut_down()
+            play.struck(self)
+
+        play.at_step(self.step, stop)
+
+
+class StoppedActors(_Fault, frozen=True):
+    """The actors are stopped in the midst of their work: the system had waited for its job long enough."""
+
+    step: int
+    ends_process: ClassVar[bool] = True
+
+    def arm(self, play):
+        def stop():
+            play.struck(self)
+            play.stop_at_once()
+
+        play.at_step(self.step, stop)
 
 
 class KilledProcess(_Fault, frozen=True):
@@ -103,13 +146,18 @@ class KilledProcess(_Fault, frozen=True):
 
     step: int
     power: bool = False
+    ends_process: ClassVar[bool] = True
 
     def arm(self, play):
-        play.at_step(self.step, lambda: play.kill(power=self.power))
+        def kill():
+            play.struck(self)
+            play.kill(power=self.power)
+
+        play.at_step(self.step, kill)
 
 
 class RepeatedReturn(_Fault, frozen=True):
-    """A message that returns leases arrives twice (T2)."""
+    """A message that returns a lease arrives twice (T2)."""
 
     number: int
     of_requests: bool = False
@@ -130,29 +178,34 @@ class RepeatedReturn(_Fault, frozen=True):
                     seen += 1
                     if seen == self.number:
                         found.append(message)
+                        play.struck(self)
             return found
 
         play.on_send(repeat)
 
 
 class LateReturn(_Fault, frozen=True):
-    """A message that returns task leases arrives late, and after what was sent later."""
+    """A message that returns a lease arrives late, and after what was sent later."""
 
     number: int
     seconds: float
+    of_requests: bool = False
 
     def arm(self, play):
+        kind = ReturnRequestLease if self.of_requests else ReturnTaskLeases
+        to = REQUEST_ADMISSION if self.of_requests else TASK_ADMISSION
         seen = 0
 
         def delay(sender, receiver, messages):
             nonlocal seen
-            if sender != WORKER or receiver != TASK_ADMISSION:
+            if sender != WORKER or receiver != to:
                 return messages
             found = []
             for message in messages:
-                if isinstance(message, ReturnTaskLeases):
+                if isinstance(message, kind):
                     seen += 1
                     if seen == self.number:
+                        play.struck(self)
                         play.at_time(
                             play.clock.time + self.seconds,
                             lambda late=message: play.deliver(sender, receiver, late),
@@ -170,7 +223,7 @@ class FailingLog(_Fault, frozen=True):
     write: int
 
     def arm(self, play):
-        play.logs.fail_from(self.write)
+        play.logs.fail_from(self.write, lambda: play.struck(self))
 
 
 class FailingDisk(_Fault, frozen=True):
@@ -183,7 +236,10 @@ class FailingDisk(_Fault, frozen=True):
     may_end: ClassVar[frozenset[str]] = frozenset({"failed", "rejected"})
 
     def arm(self, play):
-        play.disk.fail_at(self.operation, self.error, self.when, lasting=self.lasting)
+        def struck():
+            play.struck(self)
+
+        play.disk.fail_at(self.operation, self.error, self.when, lasting=self.lasting, told=struck)
 
 
 Fault = (
@@ -191,6 +247,7 @@ Fault = (
     | LostReply
     | Cancel
     | Shutdown
+    | StoppedActors
     | KilledProcess
     | RepeatedReturn
     | LateReturn
@@ -198,38 +255,62 @@ Fault = (
     | FailingDisk
 )
 
+KINDS = tuple(kind.__name__ for kind in Fault.__args__)
+"""What can go wrong, by the name under which it is counted and left out."""
+
 _LOSABLE = (TASK_ADMISSION, REQUEST_ADMISSION, WORKER, WORKER, TELEMETRY, STORAGE, SCHEDULER)
 assert set(_LOSABLE) == set(ACTOR_NAMES)
 
 
 def draw_faults(chance, job, *, in_folder):
-    """Return the faults of a world: often none, sometimes several."""
-    number = chance.choice((0, 0, 1, 1, 1, 2, 3))
+    """Return the faults of a world: often none, sometimes several, which may come close together."""
+    number = chance.choice((0, 0, 1, 1, 1, 2, 3, 4))
+    near = chance.random() < 0.5
     kinds = ["lost", "lost", "lost", "cancel", "shutdown", "repeated", "late", "log", "reply"]
     if in_folder:
-        kinds += ["killed", "killed", "disk", "disk"]
-    return tuple(_fault(chance, chance.choice(kinds), job) for _ in range(number))
+        kinds += ["killed", "killed", "stopped", "disk", "disk"]
+    step = _step(chance)
+    faults = tuple(
+        _fault(chance, chance.choice(kinds), job, step + chance.randrange(12) if near else _step(chance))
+        for _ in range(number)
+    )
+    if not any(fault.ends_process for fault in faults):
+        return faults
+    return tuple(
+        fault if fault.ends_process or chance.random() < 0.6 else msgspec.structs.replace(fault, resumed=True)
+        for fault in faults
+    )
 
 
-def _fault(chance, kind, job):
-    step = chance.choice((chance.randrange(60), chance.randrange(40, 400), chance.randrange(40, 1500)))
+def _step(chance):
+    return chance.choice((chance.randrange(60), chance.randrange(20, 300), chance.randrange(40, 1200)))
+
+
+def _fault(chance, kind, job, step):
     match kind:
         case "lost":
             return LostActor(chance.choice(_LOSABLE), step)
         case "cancel":
             return Cancel(step, chance.choice((0, 0, 1, 20)))
         case "reply":
-            return LostReply(chance.randrange(1, 20))
+            to = chance.choice((TASK_ADMISSION, TASK_ADMISSION, SCHEDULER))
+            return LostReply(chance.randrange(1, 3 if to == SCHEDULER else 10), to)
         case "shutdown":
             return Shutdown(step)
+        case "stopped":
+            return StoppedActors(step)
         case "killed":
             return KilledProcess(step, power=chance.random() < 0.5)
         case "repeated":
             return RepeatedReturn(
-                chance.randrange(1, 20), of_requests=bool(job.models) and chance.random() < 0.5
+                chance.randrange(1, 10), of_requests=bool(job.models) and chance.random() < 0.5
             )
         case "late":
-            return LateReturn(chance.randrange(1, 20), chance.choice((0.0, 0.05, 3.0)))
+            return LateReturn(
+                chance.randrange(1, 10),
+                chance.choice((0.0, 0.05, 3.0)),
+                of_requests=bool(job.models) and chance.random() < 0.5,
+            )
         case "log":
             return FailingLog(chance.randrange(1, 10))
         case _:

@@ -11,9 +11,11 @@ class SimulatedLogs:
         self.failed = set()
         self._writes = 0
         self._fail_from = None
+        self._told = None
 
-    def fail_from(self, write):
-        self._fail_from = write
+    def fail_from(self, write, told):
+        """Let a write fail and all that follow it; call `told` at the first."""
+        self._fail_from, self._told = write, told
 
     def open(self, path):
         path = str(path)
@@ -25,6 +27,8 @@ class SimulatedLogs:
     def append(self, path, lines):
         self._writes += 1
         if self._fail_from is not None and self._writes >= self._fail_from:
+            if not self.failed:
+                self._told()
             self.failed.add(path)
             raise OSError(28, "No space left on device", path)
         self.contents[path] += lines

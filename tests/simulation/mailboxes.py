@@ -10,33 +10,30 @@ class SimulatedInbox:
 
     def __init__(self, clock):
         self._clock = clock
-        self._entries = deque()
+        self.entries = deque()
         self.deadline = None
 
     def put(self, messages):
-        self._entries.append((self._clock.time, messages))
+        self.entries.append((self._clock.time, messages))
 
     def put_first(self, messages):
-        self._entries.appendleft((self._clock.time, messages))
+        self.entries.appendleft((self._clock.time, messages))
 
     def get(self):
-        return self._entries.popleft()[1]
+        return self.entries.popleft()[1]
 
     def empty(self):
-        return not self._entries
+        return not self.entries
 
     @property
     def depth(self):
-        return len(self._entries)
+        return len(self.entries)
 
     def oldest_age(self):
-        return self._clock.time - self._entries[0][0] if self._entries else 0.0
-
-    def is_due(self):
-        return self.deadline is not None and self.deadline <= self._clock.time
+        return self._clock.time - self.entries[0][0] if self.entries else 0.0
 
     def clear(self):
-        self._entries.clear()
+        self.entries.clear()
 
 
 class SimulatedLoopInbox(SimulatedInbox):

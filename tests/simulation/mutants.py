@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 from actors.request_admission.core import RequestAdmissionCore
 from actors.request_admission.leases import RequestLeases
@@ -16,11 +16,12 @@ from messages.task_admission import PolicyStateDelta
 
 
 def _every(nth, otherwise, broken):
-    """Return a function that is `broken` every `nth` time and as it was `otherwise`."""
-    calls = itertools.count(1)
+    """Return a method that is `broken` every `nth` time on the same object, and as it was `otherwise`."""
+    calls = WeakKeyDictionary()
 
-    def call(*arguments, **named):
-        return (otherwise if next(calls) % nth else broken)(*arguments, **named)
+    def call(owner, *arguments, **named):
+        calls[owner] = calls.get(owner, 0) + 1
+        return (otherwise if calls[owner] % nth else broken)(owner, *arguments, **named)
 
     return call
 

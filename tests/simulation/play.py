@@ -8,6 +8,7 @@ import itertools
 import logging
 import random
 import warnings
+from collections import Counter
 from heapq import heappop, heappush
 
 from actors.storage.ports import no_log_is_read
@@ -17,14 +18,14 @@ from messages._base import ACTOR_NAMES, SCHEDULER
 from messages.job import ChatColumn, Job, ModelConfig, SequenceColumn, SimulatedProvider
 from messages.scheduler import CancelJob, JobFinished, JobRejected, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
-from tests.simulation.disk import SimulatedDisk, rows_on, runs_on
+from tests.simulation.disk import SimulatedDisk, journaled_on, rows_on, runs_on
 from tests.simulation.logs import SimulatedLogs
 from tests.simulation.stage import Stage, StuckError
 from tests.simulation.virtual_time import VirtualClock
 
 CLIENT = "client"
 OUT = "/out"
-MOST_STEPS = 200_000
+MOST_STEPS = 1_000_000
 LONGEST = 20_000.0
 """Virtual seconds that a job may take: all of a world's troubles end long before."""
 
@@ -39,14 +40,16 @@ NEXT_JOB = Job(
 _standard = logging.getLogger("leasehold")
 
 
-class Killed(BaseException):
-    """The process is gone."""
+class ProcessEndedError(Exception):
+    """The process is gone, before its job was over."""
 
 
 class Played:
     """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end.
 
     `next_job` is what the same system answered the next job; None where there was no asking any more.
+    `ended` is how many processes ended before the job was over, `faults` what has gone wrong, by kind, and
+    `journaled` what each process found of cells that an earlier one had finished.
     """
 
     def __init__(self):
@@ -54,7 +57,7 @@ class Played:
         self.problems = []
         self.logs = []
         self.snapshots = {}
-        self.killed = 0
+        self.ended = 0
         self.stopped = False
         self.steps = 0
         self.decisions = 0
@@ -64,6 +67,8 @@ class Played:
         self.written = []
         self.dropped = []
         self.next_job = None
+        self.faults = Counter()
+        self.journaled = []
 
     @property
     def result(self):
@@ -153,10 +158,19 @@ class Play:
         """Put a message before everything that an actor has not read yet."""
         self.stage.inboxes[actor].put_first([message])
 
+    def struck(self, fault):
+        """Note that a fault has done its harm."""
+        self.played.faults[type(fault).__name__] += 1
+
     def kill(self, *, power):
         """End the process."""
         self.disk.process_ends(power=power, chance=self.stage.chance)
-        raise Killed
+        raise ProcessEndedError
+
+    def stop_at_once(self):
+        """Stop the actors, whatever they are doing, and end the process."""
+        self.stage.stop()
+        self.kill(power=False)
 
     def shut_down(self):
         """Begin to stop the system, as `ActorSystem.stop` does: cancel, wait, stop the actors."""
@@ -294,17 +308,20 @@ def _undisturbed():
 def _played(world):
     played = Played()
     disk = SimulatedDisk()
-    killers = [fault for fault in world.faults if hasattr(fault, "power")]
-    others = [fault for fault in world.faults if not hasattr(fault, "power")]
-    if not world.in_folder:
-        killers = []
-    for process in range(len(killers) + 1):
-        faults = [*killers[process : process + 1], *(others if process == 0 else [])]
+    ends = [fault for fault in world.faults if fault.ends_process] if world.in_folder else []
+    others = [fault for fault in world.faults if not fault.ends_process]
+    for process in range(len(ends) + 1):
+        faults = ends[process : process + 1]
+        if process == 0:
+            faults += [fault for fault in others if not fault.resumed]
+        elif process == len(ends):
+            faults += [fault for fault in others if fault.resumed]
+        played.journaled.append(journaled_on(disk, OUT))
         current = Play(world, played, disk, seed=process, faults=faults, resume=process > 0)
         try:
             current.run()
-        except Killed:
-            played.killed += 1
+        except ProcessEndedError:
+            played.ended += 1
         else:
             break
     return played

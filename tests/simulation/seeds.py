@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import math
+import time
+import traceback
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from messages.job import FailurePolicy, PythonColumn, SimulatedProvider
-from tests.simulation.checkers import differences, problems_of
+from tests.simulation.checkers import differences, idleness, problems_of
 from tests.simulation.play import play
-from tests.simulation.worlds import World, draw
+from tests.simulation.worlds import World, draw, without
 
 _replace = msgspec.structs.replace
 
@@ -32,24 +36,32 @@ class Verdict(NamedTuple):
 
 
 def judge(world, *, compare=None):
-    """Play a world and return the verdict. `compare`: whether to play it without faults, too."""
+    """Play a world and return the verdict. `compare`: whether to play it without faults, too, and to read on
+    how its time was spent."""
     compare = world.seed % _COMPARED == 0 if compare is None else compare
     try:
         came = play(world)
         problems = problems_of(world, came)
         if compare:
             problems += differences(world, came, play(without_trouble(world)))
+            problems += idleness(world, came)
     except Exception as error:  # noqa: BLE001 - whatever breaks, it is a finding
-        return Verdict([f"{type(error).__name__}: {error}"])
-    struck = Counter(type(fault).__name__ for fault in world.faults)
-    return Verdict(problems, came.steps, came.decisions, came.trail, struck)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        return Verdict([f"{type(error).__name__} at {place}: {str(error) or frame.line}"])
+    return Verdict(problems, came.steps, came.decisions, came.trail, came.faults)
 
 
-def played(seeds):
-    """Return a verdict for each seed."""
-    found = [(seed, judge(draw(seed))) for seed in seeds]
+def played(seeds, *, leaving_out=()):
+    """Return a verdict for each seed, without faults of the kinds that are left out."""
+    found = [(seed, judge(without(draw(seed), leaving_out))) for seed in seeds]
     gc.collect()
     return found
+
+
+def failed(seeds):
+    """Return the lines that replay those of the seeds whose worlds fail."""
+    return [f"python -m tests.simulation {seed}" for seed, verdict in played(seeds) if verdict.problems]
 
 
 def without_trouble(world):
@@ -73,19 +85,17 @@ def _calm(provider):
 # -- smaller worlds ----------------------------------------------------------------------------------
 
 
-def shrunk(world, *, tries=300):
-    """Return a smaller world that fails as well: fewer faults, rows, columns, and less of everything else."""
-    compare = True if any("without faults" in each for each in judge(world).problems) else None
-    for _ in range(tries):
-        for smaller in _smaller(world):
-            tries -= 1
-            if judge(smaller, compare=compare).problems:
-                world = smaller
-                break
-            if tries <= 0:
-                return world
-        else:
-            return world
+def shrunk(world, *, seconds=math.inf):
+    """Return a smaller world that fails as well: fewer faults, rows, columns, and less of everything else.
+
+    Nothing more is tried after so many seconds.
+    """
+    compare = any("without faults" in each for each in judge(world, compare=True).problems)
+    until = time.monotonic() + seconds
+    smaller = _smaller(world)
+    while time.monotonic() < until and (candidate := next(smaller, None)) is not None:
+        if judge(candidate, compare=compare).problems:
+            world, smaller = candidate, _smaller(candidate)
     return world
 
 
@@ -99,7 +109,7 @@ def _smaller(world):
         quieter = _replace(world.scheduling, **changes)
         if quieter != world.scheduling:
             yield _replace(world, scheduling=quieter)
-    if world.in_folder and not any(hasattr(fault, "power") for fault in world.faults):
+    if world.in_folder and not any(fault.ends_process for fault in world.faults):
         yield _replace(world, in_folder=False)
 
 

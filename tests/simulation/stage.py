@@ -101,22 +101,24 @@ class Stage:
     def choices(self):
         """Return what may happen next, in an order of its own, as (name, what) pairs."""
         found = []
-        in_flight = self.router.in_flight
+        in_flight, now = self.router.in_flight, self.clock.time
         for name, inbox in self.inboxes.items():
             if in_flight[name]:
                 found.append((name, "arrive"))
                 continue
-            if inbox.is_due():
+            if inbox.deadline is not None and inbox.deadline <= now:
                 found.append((name, "deadline"))
-            if name == WORKER and self.loop.has_work:
-                found.append((name, "turn"))
-                if inbox.turn_due:
-                    continue  # a turn comes first, as on the worker's thread
-            if name == WORKER and inbox.attention:
-                found.append((name, "attend"))
-            elif not inbox.empty():
+            if name == WORKER:
+                if self.loop.has_work:
+                    found.append((name, "turn"))
+                    if inbox.turn_due:
+                        continue  # a turn comes first, as on the worker's thread
+                if inbox.attention:
+                    found.append((name, "attend"))
+                    continue
+            if inbox.entries:
                 found.append((name, "take"))
-        return found + self._choices_of_pools()
+        return found + self._choices_of_pools() if self.pools else found
 
     def _choices_of_pools(self):
         found = []

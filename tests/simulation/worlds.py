@@ -261,6 +261,39 @@ def _limits(chance):
     )
 
 
+def without(world, kinds):
+    """Return a world without its faults of these kinds."""
+    faults = tuple(fault for fault in world.faults if type(fault).__name__ not in kinds)
+    return msgspec.structs.replace(world, faults=faults)
+
+
+def described(world):
+    """Return a world as one line: its rows, its columns, and what goes wrong."""
+    job = world.job
+    columns = ", ".join(
+        f"{name} {getattr(column, 'function', column.__struct_config__.tag).rpartition(':')[2]}"
+        for name, column in job.columns.items()
+    )
+    scripts = [f"{name} {_kinds_of(provider)}" for name, provider in job.providers.items() if provider.script]
+    faults = [msgspec.json.encode(fault).decode() for fault in world.faults]
+    where = "in a folder" if world.in_folder else "in memory"
+    return (
+        f"{job.rows} rows by {job.row_group_size} {where} ({columns}), {job.limits.policy}; "
+        f"providers: {', '.join(scripts) or 'calm'}; faults: {', '.join(faults) or 'none'}"
+    )
+
+
+def _kinds_of(provider):
+    """Return which settings a provider's script turns."""
+    turned = {
+        name
+        for step in provider.script
+        for name in step.__struct_fields__
+        if name != "at" and getattr(step, name)
+    }
+    return "+".join(sorted(turned))
+
+
 def functions_of(job):
     """Return the names of the users' functions that a job calls."""
     columns = [column.function for column in job.columns.values() if isinstance(column, PythonColumn)]

@@ -14,7 +14,7 @@ from actors.evidence.verify import Verifier, verify_log
 from actors.telemetry.core import TelemetryCore
 from actors.telemetry.log_codec import LogFormatError
 from actors.telemetry.sinks import open_log_file
-from messages.telemetry import CloseRunLog, OpenRunLog
+from messages.telemetry import CloseRunLog, LogEntry, OpenRunLog, RecordLog
 from tests.actors.evidence.log_script import (
     Script,
     a_plan,
@@ -138,6 +138,24 @@ def test_a_request_of_a_lost_worker_may_have_no_known_end(verified):
     script.complete("failed", rows_written=0, rows_pending=4)
 
     assert verified(script.events).ok
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("outcome", ["local_cancelled", "rate_limited"])
+def test_a11_only_a_lost_workers_answered_request_is_taken_back_as_cancelled(tmp_path, lost, outcome):
+    """Its own return was lost with it: request admission knows no more than that nobody holds the lease."""
+    events = a_run().events
+    at = line_of(events, "request_lease_released")
+    events[at - 2] = changed(events[at - 2], reason_or_outcome=outcome)
+    log = tmp_path / "actors.jsonl"
+    core = TelemetryCore(open_log=open_log_file, system_log=open_log_file(log))
+    tell(core, events)
+    if lost:
+        core.handle(RecordLog([LogEntry(9.0, "worker", "error", "actor_crashed", {})]), now=9.0)
+    core.close(now=99.0)
+    legal = lost and outcome == "local_cancelled"
+    answered = line_of(events, "model_request_completed")
+    assert found(verify_log(log)) == (set() if legal else {("outcome", (answered, at))})
 
 
 def test_several_jobs_in_one_system_log_and_each_run_log_verify_alone(tmp_path):

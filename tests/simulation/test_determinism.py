@@ -1,4 +1,4 @@
-"""The whole system in worlds that are drawn from a number: every interleaving, and what goes wrong in it."""
+"""A seed is all that a world depends on."""
 
 from __future__ import annotations
 
@@ -8,25 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.simulation.play import play
-from tests.simulation.seeds import judge, world_of
+from tests.simulation.seeds import judge
 from tests.simulation.worlds import draw
-
-CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.json"))
-BLOCKS = [range(at, at + 40) for at in range(0, 320, 40)]
-
-
-@pytest.mark.parametrize("seeds", BLOCKS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
-def test_r12_r13_every_world_ends_with_every_lease_back_and_every_row_accounted_for(seeds):
-    failed = [f"python -m tests.simulation {seed}" for seed in seeds if judge(draw(seed)).problems]
-    assert failed == []
-
-
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_a_world_that_once_failed_does_not_fail_again(path):
-    assert judge(world_of(str(path)), compare=True).problems == []
 
 
 def fingerprint(seeds):
@@ -39,9 +23,9 @@ def fingerprint(seeds):
 
 
 def test_the_same_seed_gives_the_same_log_in_any_process():
-    seeds = range(25)
+    seeds = range(15)
     code = (
-        f"from tests.simulation.test_simulation import fingerprint; print(fingerprint(range({seeds.stop})))"
+        f"from tests.simulation.test_determinism import fingerprint; print(fingerprint(range({seeds.stop})))"
     )
     root = Path(__file__).parents[2]
     found = {fingerprint(seeds)}
