@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 JOB    ?= bench/jobs/penguins.toml
 OUT    ?= out/penguins
 SEEDS  ?= 1000
+BENCH  ?=
 
 .PHONY: run test check types lint format unit simulate bench bench-smoke bench-setup clean
 
@@ -48,8 +49,8 @@ bench-smoke: $(STAMP) ## every scenario once, in seconds; only what needs no pee
 bench-setup: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 
-bench: bench-setup ## the whole matrix, an hour; artifacts in out/bench
-	$(BIN)/python -m bench --out out/bench
+bench: bench-setup ## the whole matrix, an hour, or BENCH="P7 --baseline REV"; artifacts in out/bench
+	$(BIN)/python -m bench $(BENCH) --out out/bench
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

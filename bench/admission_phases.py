@@ -113,11 +113,11 @@ def run_phases(tasks: int, groups: int, resources: Resources, *, policy: str = L
 def _cycle(dispatcher: Dispatcher, core: TaskAdmissionCore, clock: _Clock) -> int:
     """Take one batch from the queue to its leases' return; return how many tasks it had."""
     clock.start()
-    selections = dispatcher.select()
+    selections = dispatcher.select(now=time.monotonic())
     if not selections:
         return 0
     clock.lap("select", len(selections))
-    told = core.handle(AcquireTaskLeases(selections), now=0.0)
+    told = core.handle(AcquireTaskLeases(selections), now=time.monotonic())
     clock.lap("acquire", len(selections))
     (decided,) = [each.message for each in told if isinstance(each.message, TaskLeasesDecided)]
     clock.start()
@@ -127,9 +127,9 @@ def _cycle(dispatcher: Dispatcher, core: TaskAdmissionCore, clock: _Clock) -> in
         raise BenchError(f"{len(starts)} of {len(selections)} selected tasks were admitted")
     returns = ReturnTaskLeases([TaskLeaseReturn(lease, _DONE) for _, lease in starts])
     clock.start()
-    for each in core.handle(returns, now=0.0):
+    for each in core.handle(returns, now=time.monotonic()):
         if isinstance(each.message, TaskLeasesReturned):
-            dispatcher.apply(each.message.view)
+            dispatcher.returned(each.message)
     clock.lap("return", len(selections))
     return len(starts)
 

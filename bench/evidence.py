@@ -115,7 +115,9 @@ def read_log(path: Path) -> LogFacts:
         "active_capacity_integral": executions.held_seconds / (capacity * wall) if wall else 0.0,
     }
     began = run.run.started_at
-    timeline = {"first_task_lease": executions.first_lease - began, "job_completed": wall}
+    timeline = {"job_completed": wall}
+    if executions.first_lease is not None:
+        timeline["first_task_lease"] = executions.first_lease - began
     rows = run.run.rows_written
     for name, share in (("first_rows", 0.0), ("half_of_rows", 0.5), ("all_rows", 1.0)):
         reached = [at for at, _, _, last in run.completion if last and last >= share * rows]
@@ -137,7 +139,7 @@ class _Executions:
     def __init__(self) -> None:
         self.waits: dict[str, list[float]] = {name: [] for name in _WAITS}
         self.held_seconds = 0.0
-        self.first_lease = float("inf")
+        self.first_lease: float | None = None
 
     def __call__(self, ended: Ended) -> None:
         timeline = ended.timeline
@@ -148,4 +150,4 @@ class _Executions:
         acquired, released = timeline.task_lease_acquired_at, timeline.task_lease_released_at
         if acquired is not None and released is not None:
             self.held_seconds += released - acquired
-            self.first_lease = min(self.first_lease, acquired)
+            self.first_lease = acquired if self.first_lease is None else min(self.first_lease, acquired)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 import actors
+from bench.children import child_environment
 from bench.evidence import LogFacts
 from bench.job_runs import run_job
 from bench.noop_jobs import one_column
@@ -93,6 +94,7 @@ def _read(path: Path) -> Told:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(path)],
         cwd=Path(actors.__file__).parent.parent,
+        env=child_environment(),
         capture_output=True,
         check=False,
     )

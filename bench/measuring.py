@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench.artifact import Artifact, Measurement, artifact_of
+from bench.children import child_environment
 from bench.comparison import Compared, Variant, checkouts
 from bench.harness import Notice, run_scenario
 from bench.machine import describe_knobs, describe_machine, describe_revision, describe_versions
@@ -96,7 +97,7 @@ def _in_child(plan: Plan, scenario: Scenario) -> Artifact:
         numbers = {"iterations": plan.iterations, "warmups": plan.warmups, "tasks": plan.tasks}
         arguments = [f"--{name}={number}" for name, number in numbers.items()]
         child = [sys.executable, "-m", "bench", scenario.id, f"--out={folder}", *arguments]
-        if subprocess.run(child, check=False, stdout=subprocess.DEVNULL).returncode:
+        if subprocess.run(child, env=child_environment(), check=False, stdout=subprocess.DEVNULL).returncode:
             raise BenchError(f"{scenario.id} {scenario.name} could not be measured: see above")
         artifact = read_artifact(Path(folder), scenario.id)
     return msgspec.structs.replace(artifact, command_line=plan.command_line)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actors import ActorSystem
-from bench.evidence import evidence_of, leases_left
+from bench.evidence import evidence_of, leases_left, read_log
 from bench.knobs import tuned
 from bench.memory import MemoryWatch
 from bench.results import BenchError, Run
@@ -37,13 +37,13 @@ def run_preparing(row_groups: int, *, out: bool) -> Run:
     job = tuned(Job(name="prepare", rows=row_groups * size, row_group_size=size, columns=columns))
     with TemporaryDirectory(prefix="leasehold-bench-") as folder:
         log = Path(folder, "actors.jsonl")
-        with ActorSystem.start(log=log) as system:
+        with ActorSystem.start() as system:
             with MemoryWatch() as memory, Stopwatch() as watch:
-                handle = system.submit(job, out=Path(folder, "out") if out else None)
+                handle = system.submit(job, out=Path(folder, "out") if out else None, log=log)
             handle.cancel()
             result = handle.result(timeout=30.0)
             left = leases_left(system)
-            evidence = evidence_of(system, job, None)
+            evidence = evidence_of(system, job, read_log(log))
     if result.status != "cancelled" or result.rows_pending != job.rows:
         raise BenchError(f"the job ended as {result.status}")
     return Run(

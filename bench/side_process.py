@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from bench.children import child_environment
 from bench.knobs import VARIABLE
 from bench.results import BenchError, Run, Scenario, Side
 from bench.side import Answer, Ask, Done, Failed, Ready
@@ -31,8 +31,7 @@ class SideProcess:
             BenchError: it did not start, or the folder has no product that the scenarios can be run on.
         """
         self._folder = folder
-        environment = dict(os.environ)
-        environment.pop("PYTHONSAFEPATH", None)
+        environment = child_environment()
         if settings is not None:
             environment[VARIABLE] = msgspec.json.encode(settings).decode()
         self._process = subprocess.Popen(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import actors
+from bench.children import child_environment
 from bench.results import BenchError, Run
 from bench.stopwatch import Stopwatch
 
@@ -25,6 +26,7 @@ for thread in others:
 assert not any(thread.is_alive() for thread in others), others
 """
 
+_ENVIRONMENT = child_environment()
 _ROOT = Path(actors.__file__).parent.parent
 """Where the product is that this process measures."""
 
@@ -38,7 +40,12 @@ def run_program(program: str) -> Run:
     before = _children_cpu()
     with Stopwatch() as watch:
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-c", program],
+            cwd=_ROOT,
+            env=_ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise BenchError(f"the program exited {done.returncode}: {done.stderr[-500:]}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import bench
 from bench.admission_phases import PHASES, run_phases
 from bench.logs import run_logged
 from bench.memory import MemoryWatch
@@ -30,6 +34,13 @@ def test_scenarios_have_ids_and_names_of_their_own():
         named("P99")
 
 
+def test_the_readme_says_what_every_scenario_asks():
+    readme = (Path(bench.__file__).parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## What each figure means")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
+    assert {scenario.id for scenario in SCENARIOS} <= set(told)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
 def test_figures_speak_of_sides_that_are_there(scenario):
     names = [side.name for side in scenario.sides]
@@ -42,9 +53,10 @@ def test_figures_speak_of_sides_that_are_there(scenario):
     assert any(figure.bar for figure in scenario.figures) or not scenario.id.startswith("P")
 
 
+@pytest.mark.parametrize("policy", ["provider_aware", "service_time_fair"])
 @pytest.mark.parametrize("resources", ["local", "model", "mixed"])
-def test_every_phase_of_an_admission_cycle_is_told_and_every_lease_comes_back(resources):
-    run = run_phases(600, 8, resources)
+def test_every_phase_of_an_admission_cycle_is_told_and_every_lease_comes_back(resources, policy):
+    run = run_phases(600, 8, resources, policy=policy)
     assert (run.tasks, run.leases_left) == (600, 0)
     assert run.evidence.final_task_snapshot["releases_by_reason"] == {"released": 600}
     for phase in ("cycle", *PHASES):
@@ -68,6 +80,7 @@ def test_a_job_of_a_million_row_groups_begins_and_is_cancelled_without_a_row():
     run = run_preparing(1_000_000, out=True)
     assert (run.tasks, run.leases_left) == (1, 0)
     assert run.evidence.final_task_snapshot["active_leases"] == 0
+    assert run.evidence.hidden_waiters == 0
 
 
 @pytest.mark.parametrize("name", ["actors.jsonl", "actors.jsonl.gz"])
