@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 import sys
 import time
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ def main(arguments=None):
     options = _parsed(arguments)
     # A killed process leaves coroutines behind, and the interpreter would say of each that nobody awaited it.
     sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore", RuntimeWarning)
     if options.mutants:
         return _plant(options.seeds)
     if options.world is not None:

@@ -27,6 +27,9 @@ PACED_ELSEWHERE = frozenset(
 )
 """What a provider's limit or our own queue does: never a reason to drop a row (R4)."""
 
+_LONG_JITTER = 0.1
+"""Steps that take so many seconds make a call's way back long enough for its timeout."""
+
 GOOD_ENDS = frozenset({"succeeded", "partial"})
 
 CUT_OFF = frozenset(
@@ -184,7 +187,8 @@ def _drops(world, played):
         allowed |= {"provider_failure"}
     if any(step.hang_rate or (step.latency_factor or 1) > 1 for step in scripts):
         allowed |= {"provider_timeout"}
-    if any(provider.when_full == "queue" for provider in world.job.providers.values()):
+    queues = any(provider.when_full == "queue" for provider in world.job.providers.values())
+    if queues or world.scheduling.jitter >= _LONG_JITTER:
         allowed |= {"provider_timeout"}
     for row in played.dropped:
         if row.reason in PACED_ELSEWHERE:
