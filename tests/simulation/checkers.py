@@ -11,6 +11,7 @@ from actors.inspection.story import RunStory
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.scheduler import JobRejected
+from messages.telemetry import LogEntry
 from tests.simulation.faults import FailingDisk
 from tests.simulation.worlds import DROPPED_BY, functions_of
 
@@ -109,6 +110,8 @@ def idleness(world, played):
                 record = decode_line(line)
                 if isinstance(record, EventRecord):
                     story.add(decoder.decode(record))
+                elif isinstance(record, LogEntry):
+                    story.log(record)  # that a job is being stopped is told here
         run = story.explain()
         if run is not None and run.queue.ready_idle_seconds:
             yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"
