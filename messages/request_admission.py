@@ -256,7 +256,7 @@ class CancelRequestWait(Message, frozen=True, gc=False):
     """A worker no longer wants the lease that this attempt waits for.
 
     If the lease was granted before this arrived, the worker returns it as `local_cancelled` (A7). Without an
-    `event_context` there is nothing to tell: it was denied, and nobody was left to hear that.
+    `event_context` there is nothing to tell: it was denied, and nobody wanted that answer any more.
     """
 
     request_attempt_id: int

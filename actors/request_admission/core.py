@@ -183,11 +183,7 @@ class RequestAdmissionCore:
             returned = RequestLeaseReturned(lease.lease_id, reason == "released", reason)
             outgoing.append(Outgoing(message.reply_to, returned))
         if reason != "released":
-            self._facts.refused(message.event_context, lease, reason, now)
-            successor = self._recovery.successor(lease) if self._recovery is not None else None
-            if successor is None:
-                return outgoing
-            return outgoing + self._return(msgspec.structs.replace(message, lease=successor), now)
+            return outgoing + self._return_refused(message, reason, now)
         resource, _, reservation = self._holds.pop(lease.lease_id)
         learnt = resource.settle(lease, outcome, now)
         self._facts.released(message.event_context, lease, outcome.kind, now)
@@ -203,6 +199,20 @@ class RequestAdmissionCore:
         if pool.waiting:
             outgoing += self._waiting.serve(pool, now)
         return outgoing
+
+    def _return_refused(self, message: ReturnRequestLease, reason: str, now: float) -> list[Outgoing]:
+        """Tell that nothing was freed; end the lease that stands for a lost incarnation's."""
+        lease, recovery = message.lease, self._recovery
+        if recovery is not None and lease.lease_id in recovery.unowned:
+            # Its resource is no longer counted, but the token is back.
+            recovery.unowned.discard(lease.lease_id)
+            self._facts.released(message.event_context, lease, message.outcome.kind, now)
+            return []
+        self._facts.refused(message.event_context, lease, reason, now)
+        successor = recovery.successor(lease) if recovery is not None else None
+        if successor is None:
+            return []
+        return self._return(msgspec.structs.replace(message, lease=successor), now)
 
     # -- after a loss ------------------------------------------------------------------------------
 
@@ -238,6 +248,7 @@ class RequestAdmissionCore:
     def _adopt(self, held: HeldRequestLease, recovery: Recovery, now: float) -> None:
         resource = self._routes.resources.get(held.lease.resource.name)
         if resource is None:
+            recovery.unowned.add(held.lease.lease_id)
             return
         lease = self._leases.adopt(held.lease, now=now)
         recovery.reissued[held.lease.lease_id] = lease

@@ -27,6 +27,8 @@ class Recovery:
         """Who waited in a worker that was lost as well."""
         self.lost_holders: set[int] = set()
         """The generations of the workers whose loss has been heard of since."""
+        self.unowned: set[int] = set()
+        """Leases that are held of resources which were withdrawn before the report came."""
         self._kept: list[AcquireRequestLease | CancelRequestWait | ReturnRequestLease] = []
 
     def go_on(self, lost: Recovery) -> None:

@@ -93,6 +93,9 @@ class LeaseDesk:
             asking.answer.set_result(decision)
         elif isinstance(decision, RequestLease):
             self.give_back(decision, _UNUSED, context)
+        elif decision.reason != "cancellation":
+            # Denied while it gave up: it has not waited until then, should a successor be told that it did.
+            self.tell(Outgoing(REQUEST_ADMISSION, CancelRequestWait(message.request_attempt_id)))
 
     def report(self) -> RequestLeasesReported:
         """Return what is held and who waits, for a request admission that has lost its state.

@@ -8,6 +8,7 @@ from actors.request_admission.core import RequestAdmissionCore
 from messages._base import TELEMETRY
 from messages.request_admission import (
     CancelRequestWait,
+    HeldRequestLease,
     RequestEventContext,
     RequestHolderLost,
     RequestLease,
@@ -107,3 +108,10 @@ def test_a7_who_was_denied_before_its_worker_was_lost_has_not_given_up_waiting(h
     answers = [CancelRequestWait(3)] if heard else []
     found = events_of(core, registering((CHAT, 2)), lost, *answers, RequestLeasesReported([], []))
     assert [event.event_kind for event in found if event.request_attempt_id == 3] == told
+
+
+def test_a1_a_lease_of_a_withdrawn_resource_is_told_as_released_when_it_comes_back():
+    core = RequestAdmissionCore(generation=2)
+    held = RequestLeasesReported([HeldRequestLease(LEASE, ABOUT)], [])
+    events = events_of(core, registering((CHAT, 2)), registering(), held, returned(), returned())
+    assert back(events) == [(7, "local_cancelled")]

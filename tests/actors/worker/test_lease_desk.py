@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from actors.worker.lease_desk import LeaseDesk
 from messages.request_admission import (
     CancelRequestWait,
@@ -54,5 +56,19 @@ def test_a7_who_has_given_up_waits_no_longer_once_request_admission_is_lost():
         report = desk.report()
         assert [waiting.item.event_context.request_attempt_id for waiting in report.waiting] == [2]
         assert desk.waiting == 1
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize(("reason", "told"), [("cancellation", []), ("hard_policy_denial", [1])])
+def test_a7_a_denial_that_crossed_the_end_of_a_wait_is_said_to_have_come(reason, told):
+    loop = asyncio.new_event_loop()
+    try:
+        desk = LeaseDesk(loop, lambda: None)
+        answer, context = asked(desk, 1)
+        desk.give_up(answer, context)
+        desk.take_outgoing()
+        desk.decided(RequestLeaseDenied(1, RequestAdmissionDenied(reason)))
+        assert [outgoing.message for outgoing in desk.take_outgoing()] == list(map(CancelRequestWait, told))
     finally:
         loop.close()
