@@ -38,8 +38,9 @@ class ColumnExplained(Value, frozen=True, kw_only=True):
     """What one column's tasks went through, in all tries.
 
     done, failed, retried and skipped count tries by how they ended; failed are those that were given up, with
-    their rows. running_seconds are under a lease, added up over tries. alone_seconds: wall seconds in which
-    nothing but this column ran while others had work left.
+    their rows. running_seconds are under a lease, added up over tries; failing_seconds are those of them that
+    went into tries that failed, not counting what a provider refused or had no room for. alone_seconds: wall
+    seconds in which nothing but this column ran while others had work left.
     """
 
     task_type: str
@@ -56,6 +57,7 @@ class ColumnExplained(Value, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     running_seconds: float
+    failing_seconds: float
     longest_seconds: float
     most_at_once: int
     alone_seconds: float

@@ -100,8 +100,9 @@ class Queue:
             self._judge(at)
 
     def stopped(self, at: int) -> None:
-        """Note that the job admits nothing more."""
+        """Note that the job admits nothing more: nothing is in the way of what is not wanted."""
         self._deferred.clear()
+        self._unblocked(at)
         self.discarded(list(self._queued), at)
 
     def deferred(self, task: Identity, at: int) -> None:

@@ -46,6 +46,9 @@ WAIT_CAUSES: Final = ("circuit", "cooldown", "budget")
 RECOVERED: Final = "recovered"
 """The reason of a lease that takes the place of one whose actor was lost: it was acquired long before."""
 
+_MANY_ATTEMPTS: Final = 16
+"""A task of more attempts than this has them found by their ids, and not by looking through them all."""
+
 _REMEMBERED_ENDED: Final = 4096
 """A request lease and the task's own come back by different ways: either may be the last to be told."""
 
@@ -113,6 +116,7 @@ class CorrelatedRuntimeView:
         self._complete: list[TaskTimeline] = []
         self._ended: dict[tuple[str, int], TaskTimeline] = {}
         self._ended_order: deque[tuple[str, int]] = deque()
+        self._by_id: dict[tuple[str, int], dict[int, AttemptTimeline]] = {}
 
     def add(self, placed: SequencedEvent) -> None:
         """Take the next event of either stream; one that is about no task execution changes nothing."""
@@ -125,7 +129,9 @@ class CorrelatedRuntimeView:
             self._task_event(event, self._timeline(correlation))
         elif kind in ATTEMPT_TIMES or kind in _WAIT_ENDS:
             key = (correlation.run_id, correlation.task_execution_id)
-            _attempt_event(event, self._ended.get(key) or self._timeline(correlation))
+            _attempt_event(
+                event, self._attempt_of(event, self._ended.get(key) or self._timeline(correlation))
+            )
 
     def pop_complete(self) -> list[TaskTimeline]:
         """Return the timelines that have ended since the last call, in order of their end."""
@@ -142,7 +148,9 @@ class CorrelatedRuntimeView:
 
     def forget(self, timeline: TaskTimeline) -> None:
         """Drop one that will never end: its task was taken out of the queue, of which no event tells."""
-        self._open.pop((timeline.correlation.run_id, timeline.task_execution_id), None)
+        key = (timeline.correlation.run_id, timeline.task_execution_id)
+        self._open.pop(key, None)
+        self._by_id.pop(key, None)
 
     def _timeline(self, correlation: RuntimeCorrelation) -> TaskTimeline:
         key = (correlation.run_id, correlation.task_execution_id)
@@ -169,11 +177,44 @@ class CorrelatedRuntimeView:
             self._ended[key] = timeline
             self._ended_order.append(key)
             if len(self._ended_order) > _REMEMBERED_ENDED:
-                self._ended.pop(self._ended_order.popleft(), None)
+                forgotten = self._ended_order.popleft()
+                self._ended.pop(forgotten, None)
+                self._by_id.pop(forgotten, None)
+
+    def _attempt_of(self, event: Event, timeline: TaskTimeline) -> AttemptTimeline:
+        """Return the attempt that the event is about, a new one if need be."""
+        attempts, asked = timeline.attempts, event.request_attempt_id
+        if not asked or len(attempts) <= _MANY_ATTEMPTS:
+            found = _among(attempts, event)
+            return _appended(attempts, asked) if found is None else found
+        key = (timeline.correlation.run_id, timeline.task_execution_id)
+        by_id = self._by_id.get(key)
+        if by_id is None:
+            by_id = self._by_id[key] = {attempt.request_attempt_id: attempt for attempt in attempts}
+        found = by_id.get(asked)
+        if found is None:
+            found = by_id[asked] = _appended(attempts, asked)
+        return found
 
 
-def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
-    attempt = _attempt_of(event, timeline)
+def _among(attempts: list[AttemptTimeline], event: Event) -> AttemptTimeline | None:
+    """Return the attempt that the event is about. A return may name its lease alone."""
+    for attempt in attempts:
+        if event.request_attempt_id:
+            if attempt.request_attempt_id == event.request_attempt_id:
+                return attempt
+        elif attempt.request_lease_id == event.request_lease_id:
+            return attempt
+    return None
+
+
+def _appended(attempts: list[AttemptTimeline], request_attempt_id: int) -> AttemptTimeline:
+    attempt = AttemptTimeline(request_attempt_id=request_attempt_id)
+    attempts.append(attempt)
+    return attempt
+
+
+def _attempt_event(event: Event, attempt: AttemptTimeline) -> None:
     attempt.resource = event.resource or attempt.resource
     attempt.request_lease_id = event.request_lease_id or attempt.request_lease_id
     kind = event.event_kind
@@ -196,15 +237,3 @@ def _diagnosed(attempt: AttemptTimeline, kind: str, diagnostics: Mapping[str, An
         attempt.output_tokens = diagnostics.get("output_tokens", attempt.output_tokens)
     elif kind in _WAITED:
         attempt.waited_for = {name: diagnostics[name] for name in WAIT_CAUSES if diagnostics.get(name)}
-
-
-def _attempt_of(event: Event, timeline: TaskTimeline) -> AttemptTimeline:
-    """Return the attempt that the event is about, a new one if need be. A return may name its lease alone."""
-    for attempt in timeline.attempts:
-        if event.request_attempt_id:
-            if attempt.request_attempt_id == event.request_attempt_id:
-                return attempt
-        elif attempt.request_lease_id == event.request_lease_id:
-            return attempt
-    timeline.attempts.append(AttemptTimeline(request_attempt_id=event.request_attempt_id))
-    return timeline.attempts[-1]
