@@ -84,7 +84,8 @@ class Columns:
         """Note an attempt that is over."""
         column, said = self._columns[name], event.diagnostics or {}
         column.attempts += 1
-        column.models[event.resource] = None
+        if event.resource:
+            column.models[event.resource] = None
         column.input_tokens += said.get("input_tokens") or 0
         column.output_tokens += said.get("output_tokens") or 0
 

@@ -49,6 +49,9 @@ RECOVERED: Final = "recovered"
 _MANY_ATTEMPTS: Final = 16
 """A task of more attempts than this has them found by their ids, and not by looking through them all."""
 
+_AGES: Final = 1e12
+"""Seconds that nothing ever lasted."""
+
 _REMEMBERED_ENDED: Final = 4096
 """A request lease and the task's own come back by different ways: either may be the last to be told."""
 
@@ -231,9 +234,21 @@ def _attempt_event(event: Event, attempt: AttemptTimeline) -> None:
 
 
 def _diagnosed(attempt: AttemptTimeline, kind: str, diagnostics: Mapping[str, Any]) -> None:
+    """Take what an event says beside its time. A log may have been damaged: numbers alone count."""
     if kind == "model_request_completed":
-        attempt.connection_seconds = diagnostics.get("connection_seconds", attempt.connection_seconds)
-        attempt.input_tokens = diagnostics.get("input_tokens", attempt.input_tokens)
-        attempt.output_tokens = diagnostics.get("output_tokens", attempt.output_tokens)
+        attempt.connection_seconds = _seconds(diagnostics, "connection_seconds") or attempt.connection_seconds
+        attempt.input_tokens = _count(diagnostics, "input_tokens")
+        attempt.output_tokens = _count(diagnostics, "output_tokens")
     elif kind in _WAITED:
-        attempt.waited_for = {name: diagnostics[name] for name in WAIT_CAUSES if diagnostics.get(name)}
+        waited = {name: _seconds(diagnostics, name) for name in WAIT_CAUSES}
+        attempt.waited_for = {name: seconds for name, seconds in waited.items() if seconds}
+
+
+def _seconds(said: Mapping[str, Any], name: str) -> float:
+    found = said.get(name)
+    return found if isinstance(found, int | float) and abs(found) < _AGES else 0.0
+
+
+def _count(said: Mapping[str, Any], name: str) -> int | None:
+    found = said.get(name)
+    return found if isinstance(found, int) else None
