@@ -81,8 +81,9 @@ class ModelExplained(Value, frozen=True, kw_only=True):
     effective_max. full_seconds: wall seconds at its limit, that being all that it may have, with somebody
     waiting; cut_seconds: the same below that, for a limit that was cut or has not grown yet.
     waiting_seconds: wall seconds with somebody waiting, for whatever reason; free_seconds: with calls in
-    flight and nobody waiting. waited_seconds: what waits were for, added up over attempts. cooldown_seconds
-    is the union of all pauses. Lists of moments are bounded; the counts beside them are not.
+    flight and nobody waiting, for this model or another. waited_seconds: what waits were for, added up over
+    attempts. cooldown_seconds is the union of all pauses. Lists of moments are bounded; the counts beside
+    them are not.
     """
 
     endpoint: str

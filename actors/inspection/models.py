@@ -49,6 +49,7 @@ class Models:
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
         self._waiting_at: dict[int, _Model] = {}
+        self._wanted: set[str] = set()
         self._just_asked: tuple[_Model, int, int] | None = None
         self.leases_granted = self.leases_returned = 0
         self._in_flight: Counter[str] = Counter()
@@ -276,7 +277,19 @@ class Models:
         model.wanted.set(holds=waiting, at=at)
         model.full.set(holds=stopped and limit >= model.effective_max, at=at)
         model.cut.set(holds=stopped and limit < model.effective_max, at=at)
-        model.free.set(holds=bool(in_flight) and not waiting, at=at)
+        before = bool(self._wanted)
+        if waiting:
+            self._wanted.add(model.name)
+        else:
+            self._wanted.discard(model.name)
+        if before == bool(self._wanted):
+            self._judge_free(model, at)
+        else:  # what one model is short of is what all the others wait behind
+            for each in self._models.values():
+                self._judge_free(each, at)
+
+    def _judge_free(self, model: _Model, at: int) -> None:
+        model.free.set(holds=bool(model.leases) and not self._wanted, at=at)
 
     def _is_endpoint_full(self, model: _Model) -> bool:
         """Return whether all domains of the endpoint together hold what it may have."""

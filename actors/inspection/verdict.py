@@ -29,6 +29,9 @@ from actors.inspection.settings import (
 
 _LEAST_SHARE: Final = 0.02
 
+_ONE_PROCESS: Final = 5_000
+"""Tasks a second beyond which a full resource holds nothing back: the process itself is at its limit."""
+
 _SMALL_ROW_GROUP: Final = 20
 """Row groups of fewer rows than this are mostly overhead where storage is what is waited for."""
 
@@ -218,6 +221,8 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
 
 def _task_resources(run: RunExplained) -> Iterator[Finding]:
     for name, resource in run.resources.items():
+        if _passes(name, run) > _ONE_PROCESS:  # more of it would be no faster
+            continue
         yield Finding(
             layer="task_capacity",
             subject=resource_name(name),
@@ -233,6 +238,12 @@ def _task_resources(run: RunExplained) -> Iterator[Finding]:
         says="ready tasks waited because their column had its share of a resource",
         remedy='raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded_borrow"',
     )
+
+
+def _passes(resource: str, run: RunExplained) -> float:
+    """Return how many tasks that take a resource were started in a second."""
+    users = [each for each in run.columns.values() if resource in each.resources]
+    return sum(each.started for each in users) / run.run.wall_seconds
 
 
 def _slow_columns(run: RunExplained) -> Iterator[Finding]:
@@ -260,6 +271,9 @@ def _faster(subject: str, column: ColumnExplained, run: RunExplained) -> str:
             f"groups at once: raise {row_groups_setting(run)}, lower row_group_size "
             f"(now {run.run.row_group_size})"
         )
+    if column.started > _ONE_PROCESS * run.run.wall_seconds:
+        rate = column.started / run.run.wall_seconds
+        return f"none of the settings: {rate:,.0f} tasks a second are about what one process can do"
     if "threads" in column.resources:
         return f"make {subject} faster, or raise {row_groups_setting(run)} if it waits for something outside"
     return (

@@ -312,3 +312,24 @@ def test_small_row_groups_are_named_where_their_files_take_the_time():
     [storage] = [finding for finding in verdict(script) if finding.layer == "storage"]
 
     assert storage.remedy.startswith("raise row_group_size (now 2) for fewer files, ")
+
+
+def test_a_resource_that_thousands_of_tasks_pass_in_a_second_holds_nothing_back():
+    script = TimedScript(rows=8)
+    script.admitted(at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["local"])
+    for place in range(60):
+        task = script.correlation("words", row_index=place)
+        script.ready(task, at=place * 1e-4)
+        script.leased(task, at=place * 1e-4)
+        script.ended(task, at=(place + 1) * 1e-4)
+        script.queue("admission_blocked", at=(place + 1) * 1e-4, short_of=["local"])
+    last = script.correlation("story")
+    script.ready(last, at=6e-3)
+    script.leased(last, at=6e-3)
+    script.over(at=6.1e-3)
+
+    found = {finding.layer: finding for finding in verdict(script)}
+
+    assert "task_capacity" not in found
+    assert found["slow_column"].remedy.startswith("none of the settings: 9,")
