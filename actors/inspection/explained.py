@@ -125,11 +125,16 @@ class ModelExplained(Value, frozen=True, kw_only=True):
 
 
 class ResourceExplained(Value, frozen=True, kw_only=True):
-    """One resource of task admission. short_seconds: wall seconds in which the queue was short of it."""
+    """One resource of task admission.
+
+    short_seconds: wall seconds in which the queue was short of it; behind_models_seconds: those of them in
+    which calls waited for a model.
+    """
 
     limit: int
     most_at_once: int
     short_seconds: float
+    behind_models_seconds: float
     held_curve: Curve
 
 

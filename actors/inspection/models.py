@@ -50,6 +50,7 @@ class Models:
         self._models: dict[str, _Model] = {}
         self._waiting_at: dict[int, _Model] = {}
         self._wanted: set[str] = set()
+        self._any_wanted = Stretch()
         self._just_asked: tuple[_Model, int, int] | None = None
         self.leases_granted = self.leases_returned = 0
         self._in_flight: Counter[str] = Counter()
@@ -93,6 +94,10 @@ class Models:
             name = self._waiting_at[event.request_attempt_id].name
         if name:
             self._handlers[event.event_kind](self._model(name), event, at)
+
+    def wanted(self, at: int) -> int:
+        """Return for how long in all calls have waited for any model."""
+        return self._any_wanted.total(at)
 
     def describe(self, resources: dict[str, RequestResourceDescriptor]) -> None:
         """Take what the run's description says of its resources."""
@@ -285,6 +290,7 @@ class Models:
         if before == bool(self._wanted):
             self._judge_free(model, at)
         else:  # what one model is short of is what all the others wait behind
+            self._any_wanted.set(holds=bool(self._wanted), at=at)
             for each in self._models.values():
                 self._judge_free(each, at)
 

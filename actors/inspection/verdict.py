@@ -81,6 +81,8 @@ def _brings_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:
     if cause.layer == "task_capacity":
         if finding.layer == "slow_column":
             return cause.about in run.columns[finding.about].resources
+        if finding.layer == "provider":  # calls that nobody waits with: their tasks are not let in
+            return _share_users(cause.about, finding.about, run)
         return finding.layer in ("task_share", "row_groups")
     if cause.layer == "slow_column" and finding.layer == "row_groups":
         return not _has_few_rows(cause, run)
@@ -118,11 +120,19 @@ def _model_brings_about(cause: Finding, finding: Finding, run: RunExplained) -> 
     if finding.layer == "slow_column":
         return cause.about in run.columns[finding.about].models
     if finding.layer == "task_capacity":
-        users = [each for each in run.columns.values() if finding.about in each.resources]
-        return any(cause.about in each.models for each in users)
+        resource = run.resources[finding.about]
+        is_behind = resource.behind_models_seconds * 2 >= resource.short_seconds
+        return (is_behind or cause.layer in ("circuit", "cooldown")) and _share_users(
+            finding.about, cause.about, run
+        )
     if finding.layer == "retries":
         return cause.layer in ("circuit", "cooldown")
     return False
+
+
+def _share_users(resource: str, model: str, run: RunExplained) -> bool:
+    """Return whether any column takes the task resource for calls to the model."""
+    return any(resource in each.resources and model in each.models for each in run.columns.values())
 
 
 # -- the worker's loop, and models ------------------------------------------------------------------

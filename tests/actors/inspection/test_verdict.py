@@ -333,3 +333,35 @@ def test_a_resource_that_thousands_of_tasks_pass_in_a_second_holds_nothing_back(
 
     assert "task_capacity" not in found
     assert found["slow_column"].remedy.startswith("none of the settings: 9,")
+
+
+def test_calls_that_nobody_waits_with_are_no_cause_while_tasks_queue_for_a_resource():
+    script = TimedScript(cap=4)
+    script.admitted(at=0.0)
+    calling, queued = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    for task in (calling, queued):
+        script.ready(task, at=0.0)
+    script.leased(calling, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["llm_wait"])
+    script.asks(calling, 1, at=0.0)
+    script.sent(calling, 1, at=0.0)
+    script.replied(calling, 1, at=8.0)
+    script.ended(calling, at=8.0)
+    script.leased(queued, at=8.0)
+    script.over(at=10.0)
+
+    first, *others = verdict(script)
+
+    assert (first.layer, first.subject, first.share) == ("task_capacity", "limits.llm_wait", 0.8)
+    assert ("provider", "limits.llm_wait") in {(each.layer, each.follows_from) for each in others}
+
+
+def test_a_resource_that_was_short_while_no_call_waited_is_not_the_models_doing():
+    script = a_full_model(until=5.0)
+    script.queue("queue_empty", at=0.0)
+    script.queue("admission_blocked", at=5.0, short_of=["llm_wait"])
+    script.over(at=10.0)
+
+    causes = {(each.layer, each.share) for each in verdict(script) if not each.follows_from}
+
+    assert {("request_limit", 0.5), ("task_capacity", 0.5)} <= causes
