@@ -41,7 +41,7 @@ class RunAccount:
         self.models = models
         models.describe(run.request_resources)
         self._columns = Columns(run.generators)
-        self._queue = Queue(run)
+        self._queue = Queue(run, models.wanted)
         self._lives = Lives(self._queue.capped)
         self._warnings = Warnings()
         self.capacity = Capacity()

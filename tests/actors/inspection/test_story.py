@@ -306,3 +306,21 @@ def test_a_grant_at_once_is_no_wait():
 
     assert (model.most_waiting, model.waiting_curve, model.waiting_seconds) == (0, (), 0.0)
     assert model.free_seconds == 2.0
+
+
+def test_a_model_is_not_what_is_waited_for_while_calls_wait_for_another():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    task, other = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    script.asks(task, 1, at=0.0)
+    script.sent(task, 1, at=0.0)
+    asked = {"request_attempt_id": 2, "resource": "sim/writer-2/chat"}
+    script.emit("request_wait_started", other, at=1.0, **asked)
+    script.emit("request_wait_completed", other, at=3.0, **asked)
+    script.emit("request_lease_acquired", other, at=3.0, request_lease_id=2, **asked)
+    script.replied(task, 1, at=5.0)
+    script.over(at=6.0)
+
+    models = explained(script).models
+
+    assert (models[MODEL].free_seconds, models["sim/writer-2/chat"].free_seconds) == (3.0, 3.0)
