@@ -213,9 +213,14 @@ class RequestAdmissionCore:
             return []  # where nothing is registered yet it is the answer to one that was lost in its turn
         for held in message.held:
             self._adopt(held, recovery, now)
+        told: set[int] = set()
         for context, lease, outcome in recovery.returned():
             # Returned while nobody counted: the token is back, and there is nothing left to free.
-            self._facts.released(context, lease, outcome.kind, now)
+            if lease.lease_id in told:
+                self._facts.refused(context, lease, "duplicate", now)
+            else:
+                self._facts.released(context, lease, outcome.kind, now)
+                told.add(lease.lease_id)
         for context in recovery.cancelled():
             self._facts.add("request_wait_cancelled", context, "", now, outcome="cancellation")
         known = recovery.asked()

@@ -22,7 +22,7 @@ _CHUNK = 20
 _SHRUNK = 3
 """How many of the failing worlds are made small for the report."""
 
-_SHRINK_SECONDS = 60.0
+_SHRINK_SECONDS = 30.0
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -11,6 +11,7 @@ from actors.inspection.story import RunStory
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.scheduler import JobRejected
+from messages.telemetry import LogEntry
 from tests.simulation.faults import FailingDisk
 from tests.simulation.worlds import DROPPED_BY, functions_of
 
@@ -40,7 +41,7 @@ CUT_OFF = frozenset(
 
 def problems_of(world, played):
     """Return what is wrong with what came of a world, a line each; nothing where all is well."""
-    found = [*_logs(played), *_ends(world, played)]
+    found = [*_logs(world, played), *_ends(world, played)]
     if played.result is not None:
         found += _rows(world, played)
         found += _drops(world, played)
@@ -66,11 +67,14 @@ def report_of(log):
     return verifier.finish("log")
 
 
-def _logs(played):
+def _logs(world, played):
     for process, log in enumerate(played.logs):
         report = report_of(log)
         cut = played.log_failed or process < played.ended
-        wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
+        missing = CUT_OFF if cut else frozenset()
+        if cut and any(fault.takes_worker for fault in world.faults):
+            missing |= {"one_attempt_per_request_lease"}  # that its worker was lost is not told any more
+        wrong = [each for each in report.violations if each.rule not in missing]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
 
@@ -106,6 +110,8 @@ def idleness(world, played):
                 record = decode_line(line)
                 if isinstance(record, EventRecord):
                     story.add(decoder.decode(record))
+                elif isinstance(record, LogEntry):
+                    story.log(record)  # that a job is being stopped is told here
         run = story.explain()
         if run is not None and run.queue.ready_idle_seconds:
             yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"

@@ -70,6 +70,14 @@ def test_a1_a_lease_that_a_lost_worker_never_heard_of_is_told_by_whoever_heard_o
     assert released(RequestHolderLost([], [], generation), returned(lost_holder=1)) == told
 
 
+def test_a_lease_that_comes_back_twice_before_it_is_known_what_was_granted_is_told_once():
+    core = RequestAdmissionCore(generation=2)
+    events = events_of(core, registering((CHAT, 2)), returned(), returned(), RequestLeasesReported([], []))
+    assert back(events) == [(7, "local_cancelled")]
+    (refused,) = (each for each in events if each.event_kind == "request_release_diagnostic")
+    assert (refused.request_lease_id, refused.reason_or_outcome) == (7, "duplicate")
+
+
 def test_what_an_incarnation_had_put_aside_when_it_was_lost_is_told_by_the_next_one():
     second = RequestAdmissionCore(generation=2)
     assert events_of(second, returned()) == []
