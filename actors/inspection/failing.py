@@ -22,7 +22,7 @@ def failures(run: RunExplained) -> Iterator[Finding]:
         if not kinds or held <= 0:
             continue
         subject = column_name(name, column)
-        given_up = f"; {column.failed} tasks were given up, with their rows" if column.failed else ""
+        given_up = f"; given up, with their rows: {column.failed}" if column.failed else ""
         yield Finding(
             layer="failures",
             subject=subject,
@@ -58,4 +58,4 @@ def _mended(kind: str, subject: str, column: ColumnExplained, run: RunExplained)
             f"see to the provider of {' and '.join(names)}: `leasehold check JOB --probe` asks whether it is "
             f"there{answered}"
         )
-    return f"see to {subject}: dropped.jsonl, and the run's last lines, tell its errors"
+    return f"see to {subject}: dropped.jsonl, and first_error in manifest.json, tell what went wrong"
