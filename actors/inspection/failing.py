@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from actors.inspection.columns import PRESSURE
+from actors.inspection.columns import PRESSURE, SORTED_OUT
 from actors.inspection.explained import ColumnExplained, RunExplained
 from actors.inspection.finding import Finding
 from actors.inspection.settings import column_name, model_name, model_setting
@@ -38,7 +38,7 @@ def _kinds(name: str, run: RunExplained) -> Counter[str]:
     """Return how often a column's tries failed, by kind."""
     kinds: Counter[str] = Counter()
     for each in (*run.retries, *run.drops):
-        if each.column == name and each.kind not in PRESSURE:
+        if each.column == name and each.kind not in PRESSURE and each.kind != SORTED_OUT:
             kinds[each.kind] += each.count
     return kinds
 
