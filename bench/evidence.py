@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,6 +19,7 @@ from bench.statistics import percentile
 from messages import ActorName, Job
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.request_admission import RequestAdmissionSnapshot
+from messages.supervision import ActorSnapshot
 from messages.task_admission import TaskAdmissionSnapshot
 from messages.worker import WorkerSnapshot
 
@@ -32,7 +33,15 @@ _WAITS = {
 """Derived metric -> the two moments of an execution's timeline that it lies between."""
 
 
-def leases_left(system: ActorSystem, actors: Sequence[ActorName] = LEASE_HOLDERS) -> int:
+class Snapshots(Protocol):
+    """A system whose actors can be asked what they hold: one on threads, or one on virtual time."""
+
+    def snapshot(self, actor: ActorName) -> ActorSnapshot:
+        """Return what an actor says of itself."""
+        ...
+
+
+def leases_left(system: Snapshots, actors: Sequence[ActorName] = LEASE_HOLDERS) -> int:
     """Return how many leases, waiters and tokens the named actors still know of."""
     left = 0
     for name in actors:

@@ -381,9 +381,9 @@ class Limits(Config, frozen=True):
     policy: who may start while capacity is free. `strict_fair`: a column keeps to its admitted limit while
     another could use the capacity. `bounded_borrow`: a weighted share each, and beyond it only while nobody
     else is queued. `provider_aware`: the same, but work whose model cannot be called now (a rate limit, an
-    open circuit, calls that wait already) lets other work go first. `service_time_fair`: weights are shares of
-    the time that tasks hold capacity, and not of their number, so short work does not wait behind long work;
-    it heeds providers too. `module:Class`: your own, a class with the methods of `TaskAdmissionPolicy`.
+    open circuit, calls that wait already) lets other work go first. `service_time_fair`: weights are shares
+    of the time that tasks hold capacity, and not of their number, so short work does not wait behind long
+    work; it heeds providers too. `module:Class`: your own, a class with `TaskAdmissionPolicy`'s methods.
     """
 
     submission: int = 1024

@@ -255,7 +255,8 @@ class RequestLeaseDenied(Message, frozen=True, gc=False):
 class CancelRequestWait(Message, frozen=True, gc=False):
     """A worker no longer wants the lease that this attempt waits for.
 
-    If the lease was granted before this arrived, the worker returns it as `local_cancelled` (A7).
+    If the lease was granted before this arrived, the worker returns it as `local_cancelled` (A7). Without an
+    `event_context` there is nothing to tell: it was denied, and nobody was left to hear that.
     """
 
     request_attempt_id: int

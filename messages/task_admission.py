@@ -195,8 +195,8 @@ Charge = Literal["task", "lease_seconds"]
 class TaskAdmissionPolicy(Protocol):
     """Who may start while capacity is free. Decides eligibility; never touches the ledger (T8).
 
-    A policy that has `charge = "lease_seconds"` has groups share the time of what is leased, in whatever
-    order it leaves to them; without it they share turns (Q1).
+    One with an attribute `charge` of "lease_seconds" has groups share the time for which leases are held;
+    without one they share turns (Q1).
     """
 
     def evaluate(

@@ -34,6 +34,7 @@ class TaskStart(Value, frozen=True, gc=False):
 class PrepareJob(Query, frozen=True):
     """The scheduler: import, compile and resolve everything `job` names; run nothing.
 
+    Meant for the worker's incarnation `generation`, and passed over by any other; 0 is for any.
     `source_fields` is None where the source could not be read; names are then not checked against it.
     `rows` is the number of rows there will be, 0 where it is not known.
     """
@@ -42,14 +43,16 @@ class PrepareJob(Query, frozen=True):
     job: Job
     source_fields: tuple[str, ...] | None
     rows: int
+    generation: int = 0
 
 
 class JobPrepared(Message, frozen=True):
-    """The job's generators are ready in the worker. `plan` is what the scheduler runs."""
+    """The job's generators are ready in this `generation` of the worker; `plan` is what is run."""
 
     run_id: str
     plan: JobPlan
     configured: ConfiguredCapacity
+    generation: int = 1
 
 
 class JobUnpreparable(Message, frozen=True):
@@ -77,9 +80,14 @@ class ModelsProbed(Message, frozen=True):
 
 
 class ExecuteTasks(Message, frozen=True, gc=False):
-    """The scheduler: run these. Every lease comes back through task admission."""
+    """The scheduler: run these. Every lease comes back through task admission.
+
+    Meant for the worker's incarnation `generation`, of which the scheduler knows that it has the job's
+    generators. Another one passes it over: the scheduler returns the leases for the one that was lost.
+    """
 
     starts: list[TaskStart]
+    generation: int = 1
 
 
 class CancelTasks(Message, frozen=True):

@@ -19,6 +19,14 @@ class OneAtATime:
         return PolicyStateDelta()
 
 
+class OneAtATimeByTime(OneAtATime):
+    charge = "lease_seconds"
+
+
+class ChargesNothing(OneAtATime):
+    charge = "nothing"
+
+
 class NoPolicy:
     def evaluate(self, item, queue_view, admission_view):
         raise NotImplementedError

@@ -10,6 +10,7 @@ from actors.scheduler.dispatch import Dispatcher
 from messages import Job, JobError, Limits, PythonColumn
 from messages.task_admission import PolicyStateDelta, Recheck, TaskAdmissionPolicyDecision
 from tests.actors.scheduler.control_builders import a_group, an_item, configured_admission
+from tests.own_policy import OneAtATimeByTime
 
 
 def a_job(policy, **columns):
@@ -31,12 +32,35 @@ def test_a_class_named_in_the_limits_decides_who_may_start(tmp_path):
     assert report.to_builtins()["counts"]["most_held"]["local"] == 2, "one of each group at once"
 
 
+def test_a_class_of_ones_own_may_have_groups_share_time_instead_of_turns():
+    async def one():
+        return 1
+
+    with ActorSystem.start() as system:
+        assert (
+            system.run(
+                a_job("tests.own_policy:OneAtATimeByTime", one=PythonColumn(function=one))
+            ).rows_written
+            == 20
+        )
+    policy = OneAtATimeByTime()
+    _, view = configured_admission(policy=policy, submission=2)
+    dispatcher = Dispatcher(policy, view)
+    item = an_item(1, a_group("a"))
+    dispatcher.queue.enqueue([item])
+    assert dispatcher.queue.commit(dispatcher.queue.select_next(lambda _: True)) is item
+    dispatcher.queue.correct([(item.group, 5.0)])
+    dispatcher.queue.enqueue([an_item(2, a_group("a")), an_item(3, a_group("b"))])
+    assert dispatcher.queue.select_next(lambda _: True).item.task_id == 3, "the first has had its time"
+
+
 @pytest.mark.parametrize(
     ("policy", "told"),
     [
         ("bounded_borow", "bounded_borrow"),
         ("tests.own_policy:Nothing", "tests.own_policy:Nothing"),
         ("tests.own_policy:NoPolicy", "on_acquire, on_release"),
+        ("tests.own_policy:ChargesNothing", "'nothing'; expected 'task' or 'lease_seconds'"),
     ],
 )
 def test_a_policy_that_cannot_be_used_is_refused_before_work_starts(policy, told):

@@ -42,7 +42,8 @@ class ModelCalls(Protocol):
     """What a generator may ask of models. Each call is made under leases of its own.
 
     `model` is an alias of the job; `seed` goes with the request, so that a reply can be determined.
-    `parameters` go over those of the model's own.
+    `parameters` go over those of the model's own. A task that is tried again asks again from its first call;
+    what was answered before is given as it was, and costs nothing.
     """
 
     async def chat(

@@ -49,9 +49,9 @@ class _Hold(NamedTuple):
 
 
 class RequestAdmissionCore:
-    """One generation of request admission."""
+    """One generation of request admission. `unfinished` is the recovery that a lost one did not end."""
 
-    def __init__(self, *, generation: int = 1) -> None:
+    def __init__(self, *, generation: int = 1, unfinished: Recovery | None = None) -> None:
         self._generation = generation
         self._now = 0.0
         self._leases = RequestLeases(generation)
@@ -61,6 +61,8 @@ class RequestAdmissionCore:
         self._waiting = WaitingRoom(self._routes, self._facts, self._grant)
         self._pressure = PressureWatch("", [])
         self._recovery: Recovery | None = Recovery() if generation > 1 else None
+        if self._recovery is not None and unfinished is not None:
+            self._recovery.go_on(unfinished)
         self._registered: RegisterRequestResources | None = None
         self._snapshots = 0
         self._handlers: dict[type[Message], Callable[[Any, float], list[Outgoing]]] = {
@@ -81,6 +83,11 @@ class RequestAdmissionCore:
     def generation(self) -> int:
         """The generation that this core's leases carry."""
         return self._generation
+
+    @property
+    def unfinished(self) -> Recovery | None:
+        """A recovery that is under way: what it has put aside is its successor's, should this one be lost."""
+        return None if self._recovery is None or self._recovery.over else self._recovery
 
     def handle(self, message: Message, *, now: float) -> list[Outgoing]:
         """Take one command."""
@@ -202,13 +209,18 @@ class RequestAdmissionCore:
     def _reported(self, message: RequestLeasesReported, now: float) -> list[Outgoing]:
         """Take over what the worker holds and who waits there; nothing was granted until now (A3)."""
         recovery = self._recovery
-        if recovery is None or recovery.over:
-            return []
+        if recovery is None or recovery.over or self._registered is None:
+            return []  # where nothing is registered yet it is the answer to one that was lost in its turn
         for held in message.held:
             self._adopt(held, recovery, now)
+        told: set[int] = set()
         for context, lease, outcome in recovery.returned():
             # Returned while nobody counted: the token is back, and there is nothing left to free.
-            self._facts.released(context, lease, outcome.kind, now)
+            if lease.lease_id in told:
+                self._facts.refused(context, lease, "duplicate", now)
+            else:
+                self._facts.released(context, lease, outcome.kind, now)
+                told.add(lease.lease_id)
         for context in recovery.cancelled():
             self._facts.add("request_wait_cancelled", context, "", now, outcome="cancellation")
         known = recovery.asked()

@@ -26,8 +26,13 @@ class Recovery:
         self.lost_waiting: list[RequestEventContext] = []
         """Who waited in a worker that was lost as well."""
         self.lost_holders: set[int] = set()
-        """The generations of the workers whose loss this incarnation has heard of."""
+        """The generations of the workers whose loss has been heard of since."""
         self._kept: list[AcquireRequestLease | CancelRequestWait | ReturnRequestLease] = []
+
+    def go_on(self, lost: Recovery) -> None:
+        """Go on with what was kept by an incarnation that was lost before it had recovered."""
+        self.lost_waiting, self.lost_holders = lost.lost_waiting, lost.lost_holders
+        self._kept = lost._kept
 
     def keep(self, message: AcquireRequestLease | CancelRequestWait | ReturnRequestLease) -> bool:
         """Keep a message that came before the worker's report; return False once that is there."""
@@ -58,15 +63,21 @@ class Recovery:
     def cancelled(self) -> list[RequestEventContext]:
         """Return the attempts that gave up waiting, and whose asking the lost incarnation had recorded.
 
-        One whose lease has come back had been granted it after all: it waited no longer.
+        One whose lease has come back had been granted it after all: it waited no longer. Nor did one that had
+        been denied.
         """
-        granted = {context.request_attempt_id for context, _, _ in self.returned()}
+        answered = {context.request_attempt_id for context, _, _ in self.returned()}
+        answered |= {
+            message.request_attempt_id
+            for message in self._kept
+            if isinstance(message, CancelRequestWait) and message.event_context is None
+        }
         gone = [
             message.event_context
             for message in self._kept
             if isinstance(message, CancelRequestWait) and message.event_context is not None
         ]
-        known = self.asked() | granted
+        known = self.asked() | answered
         return [context for context in (*gone, *self.lost_waiting) if context.request_attempt_id not in known]
 
     def successor(self, lost: RequestLease) -> RequestLease | None:

@@ -47,8 +47,8 @@ def recover(actor: ActorName, generation: int, run: JobRun, submission: Submissi
         return [forget, Outgoing(REQUEST_ADMISSION, register)]
     if actor == WORKER:
         # Nobody else knows which tokens it held: they are returned for it, and its tasks tried again.
-        run.worker_ready = False
+        run.worker = None
         returns = [TaskLeaseReturn(lease, WORKER_LOST) for lease in run.outstanding.values()]
         outgoing = [Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns))] if returns else []
-        return [*outgoing, submission.prepare_again()]
+        return [*outgoing, submission.prepare_again(generation)]
     return []  # telemetry and storage find what they need where they write

@@ -57,6 +57,7 @@ class JobRun:
         first_execution_id: int,
         earlier: Earlier,
         journaling: bool,
+        worker: int = 1,
     ) -> None:
         self.plan = plan
         self.earlier = earlier
@@ -72,7 +73,8 @@ class JobRun:
         self.circuits = Circuits(plan)
         self.outstanding: dict[int, TaskLease] = {}
         """Every token that was given out and has not come back, as its holder has it, by task execution."""
-        self.worker_ready = True
+        self.worker: int | None = worker
+        """The generation of the worker that has the job's generators; None while none has."""
         self.stop_status: JobStatus | None = None
         self.verdict: tuple[JobStatus, str] | None = None
         """How the job ought to end early, once an outcome has decided that, and why."""
@@ -158,7 +160,7 @@ class JobRun:
 
     def dispatch(self, now: float) -> list[Outgoing]:
         """Ask leases for everything eligible, and say why where nothing is."""
-        if self.stopping or self.dispatcher.asking or not self.worker_ready:
+        if self.stopping or self.dispatcher.asking or self.worker is None:
             return []
         selections = self.dispatcher.select(now=now)
         self.facts.passed_over(self.dispatcher.advisory.take(), now)
@@ -186,11 +188,11 @@ class JobRun:
         outgoing: list[Outgoing] = []
         if self.stopping:
             returns += [TaskLeaseReturn(lease, _SHUTDOWN) for _, lease in starts]
-        elif not self.worker_ready:  # granted while there is no worker to start under it
+        elif self.worker is None:  # granted while there is no worker to start under it
             returns += [TaskLeaseReturn(lease, WORKER_LOST) for _, lease in starts]
         elif starts:
             begin = [self._task_start(item, lease) for item, lease in starts]
-            outgoing.append(Outgoing(WORKER, ExecuteTasks(begin)))
+            outgoing.append(Outgoing(WORKER, ExecuteTasks(begin, self.worker)))
         if returns:
             outgoing.append(Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns)))
         return outgoing

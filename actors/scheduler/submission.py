@@ -88,10 +88,10 @@ class Submission:
         self._asked_for = prepare
         return Outgoing(WORKER, prepare)
 
-    def prepare_again(self) -> Outgoing:
-        """Ask a new worker for the job's generators."""
+    def prepare_again(self, generation: int) -> Outgoing:
+        """Ask a new incarnation of the worker for the job's generators."""
         assert self._asked_for is not None
-        return Outgoing(WORKER, self._asked_for)
+        return Outgoing(WORKER, msgspec.structs.replace(self._asked_for, generation=generation))
 
     def is_prepared(self, prepared: JobPrepared) -> None:
         """Take the job's plan. Its providers are probed first, if that is wanted."""

@@ -49,7 +49,7 @@ def core_makers(ports: Ports) -> dict[ActorName, MakeCore]:
     """Return how each actor's core is made.
 
     Nothing of a lost core is taken over but its generation, and what belongs to the actor's place and not
-    to its state: open logs, open files.
+    to its state: open logs, open files, messages that it had put aside unread.
     """
 
     def telemetry(lost: TelemetryCore | None) -> TelemetryCore:
@@ -71,8 +71,12 @@ def core_makers(ports: Ports) -> dict[ActorName, MakeCore]:
     return {
         TELEMETRY: telemetry,
         STORAGE: storage,
-        TASK_ADMISSION: lambda lost: TaskAdmissionCore(policy_named, generation=_following(lost)),
-        REQUEST_ADMISSION: lambda lost: RequestAdmissionCore(generation=_following(lost)),
+        TASK_ADMISSION: lambda lost: TaskAdmissionCore(
+            policy_named, generation=_following(lost), unread=lost.unread if lost else ()
+        ),
+        REQUEST_ADMISSION: lambda lost: RequestAdmissionCore(
+            generation=_following(lost), unfinished=lost.unfinished if lost else None
+        ),
         WORKER: lambda lost: WorkerCore(generation=_following(lost)),
         SCHEDULER: lambda lost: SchedulerCore(
             policy_named,

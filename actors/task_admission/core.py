@@ -7,7 +7,8 @@ a lease begins and ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from actors.task_admission.ledger import Ledger
@@ -40,9 +41,15 @@ from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 
 
 class TaskAdmissionCore:
-    """One generation of task admission."""
+    """One generation of task admission. `unread` is what a lost one had put aside until it had recovered."""
 
-    def __init__(self, policy_named: Callable[[str], TaskAdmissionPolicy], *, generation: int = 1) -> None:
+    def __init__(
+        self,
+        policy_named: Callable[[str], TaskAdmissionPolicy],
+        *,
+        generation: int = 1,
+        unread: Iterable[Message] = (),
+    ) -> None:
         self._policy_named = policy_named
         self._generation = generation
         self._policy: TaskAdmissionPolicy | None = None
@@ -60,12 +67,17 @@ class TaskAdmissionCore:
         }
         self._reissued: dict[int, TaskLease] = {}
         self._awaiting: AwaitTaskLeases | None = None
-        self._until_recovered: list[Message] = []
+        self._until_recovered: deque[Message] = deque(unread)
 
     @property
     def accepts(self) -> frozenset[type[Message]]:
         """The commands of `messages.task_admission`, and what request admission tells."""
         return frozenset(self._handlers)
+
+    @property
+    def unread(self) -> tuple[Message, ...]:
+        """What was put aside until the recovery: it is its successor's, should this incarnation be lost."""
+        return tuple(self._until_recovered)
 
     @property
     def generation(self) -> int:
@@ -132,9 +144,8 @@ class TaskAdmissionCore:
         recovered = TaskLeasesRecovered(message.run_id, self._generation, leases, self._ledger.snapshot())
         outgoing = [Outgoing(TELEMETRY, RecordEvents("scheduler", events))] if events else []
         outgoing.append(Outgoing(message.reply_to or SCHEDULER, recovered))
-        waiting, self._until_recovered = self._until_recovered, []
-        for waited in waiting:
-            outgoing += self.handle(waited, now=now)
+        while self._until_recovered:  # one by one: while something waits here, not all is settled
+            outgoing += self.handle(self._until_recovered.popleft(), now=now)
         return outgoing + self._settled()
 
     def _begin(self, run_id: str, config: TaskAdmissionConfig) -> None:
@@ -267,7 +278,7 @@ class TaskAdmissionCore:
     def _settled(self) -> list[Outgoing]:
         """Return the answer to whoever awaits that every lease is back, if it is so."""
         waiting = self._awaiting
-        if waiting is None or self._recovering or self._ledger.active:
+        if waiting is None or self._recovering or self._until_recovered or self._ledger.active:
             return []
         self._awaiting = None
         return [Outgoing(waiting.reply_to or SCHEDULER, TaskLeasesSettled(waiting.run_id))]

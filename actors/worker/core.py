@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from messages._base import TASK_ADMISSION, TELEMETRY, Message, Outgoing
 from messages.request_admission import (
     ReportRequestLeases,
@@ -180,16 +182,21 @@ class WorkerCore:
         return self._runner
 
     def _prepare(self, message: PrepareJob, _now: float) -> list[Outgoing]:
+        if message.generation not in (0, self._generation):
+            return []  # meant for one that was lost in its turn
         self._run_id = message.run_id
-        return [Outgoing(message.reply_to, self._port.prepare(message))]
+        answer = self._port.prepare(message)
+        if isinstance(answer, JobPrepared):
+            answer = msgspec.structs.replace(answer, generation=self._generation)
+        return [Outgoing(message.reply_to, answer)]
 
     def _probe(self, message: ProbeModels, _now: float) -> list[Outgoing]:
         self._port.probe(message)
         return []
 
     def _execute(self, message: ExecuteTasks, now: float) -> list[Outgoing]:
-        if self._run_id is None and self._generation > 1:
-            return []  # sent to the incarnation that was lost, whose tokens the scheduler returns
+        if message.generation != self._generation:
+            return []  # sent to one that was lost, whose tokens the scheduler returns
         leases = [start.lease for start in message.starts]
         self._held.update((lease.lease_id, lease) for lease in leases)
         failed = self._port.start(message.starts)

@@ -81,6 +81,9 @@ class LeaseDesk:
                 lost = generation_of(message.request_attempt_id)
                 unheard = ReturnRequestLease(message.lease, _UNUSED, message.event_context, lost_holder=lost)
                 self.tell(Outgoing(REQUEST_ADMISSION, unheard))
+            elif isinstance(message, RequestLeaseDenied):
+                # Whoever denied it may have been lost as well: its successor must not take it for waiting.
+                self.tell(Outgoing(REQUEST_ADMISSION, CancelRequestWait(message.request_attempt_id)))
             return
         context = asking.message.item.event_context
         decision = message.lease if isinstance(message, RequestLeaseGranted) else message.denied

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+import msgspec
+
 from bench.noop_jobs import Policy
-from bench.results import Bar, Evidence, Figure, Run, Scenario, Side
+from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.stopwatch import Stopwatch
 from bench.virtual import playing
 from bench.virtual.course import Course
 from bench.virtual.workload import CAPACITY, Workload, heavy_root, neutral, true_roots
 
-FULL_TASKS = 1024
+_WHOLE_TASKS = 1024
 """A run of as many tasks does the workloads whole; of fewer, that part of each."""
 
 _ROOT_SHARE = 7
@@ -23,7 +25,7 @@ Play = Callable[[Workload, Policy], Course]
 
 def _run(play: Play, policy: Policy, *, troubled: bool) -> Callable[[int], Run]:
     def run(tasks: int) -> Run:
-        scale = min(1.0, tasks / FULL_TASKS)
+        scale = min(1.0, tasks / _WHOLE_TASKS)
         headline, roots, equal = heavy_root(scale), true_roots(scale), neutral(scale)
         with Stopwatch() as watch:
             courses = [play(workload, policy) for workload in (headline, roots, equal)]
@@ -35,11 +37,14 @@ def _run(play: Play, policy: Policy, *, troubled: bool) -> Callable[[int], Run]:
         }
         if troubled:
             courses += playing.play_in_trouble(headline, policy)
-        lines = sum(course.log_lines for course in courses)
-        hidden = sum(course.hidden_waiters for course in courses)
-        evidence = Evidence(log_lines=lines, hidden_waiters=hidden if lines else None)
         done = sum(len(course.executions) for course in courses)
         left = sum(course.left for course in courses)
+        proof = [course.evidence for course in courses]
+        evidence = msgspec.structs.replace(
+            proof[0],
+            log_lines=sum(one.log_lines for one in proof),
+            hidden_waiters=sum(one.hidden_waiters or 0 for one in proof) if troubled else None,
+        )
         return Run(done, watch.wall_seconds, watch.cpu_seconds, left, measures=measures, evidence=evidence)
 
     return run

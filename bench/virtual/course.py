@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from bench.results import Evidence
 
 
 class Execution:
@@ -40,16 +42,14 @@ class _Moment(NamedTuple):
 class Course:
     """All executions of a run. `measured` are the columns whose tasks take the capacity.
 
-    left: leases and waiters afterwards. hidden_waiters: started workers that waited for a scheduler resource,
-    by a log of `log_lines` lines; a peer has none.
+    left: leases and waiters afterwards. evidence: what our own actors left beside that.
     """
 
     executions: list[Execution]
     capacity: int
     measured: frozenset[str]
     left: int = 0
-    hidden_waiters: int = 0
-    log_lines: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
 
     def of(self, columns: Collection[str]) -> list[Execution]:
         """Return the executions of some columns, in the order of their leases."""

@@ -8,21 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from actors.evidence.reader import read_events
 from actors.evidence.verify import verify_log
-from bench.results import BenchError
+from bench.evidence import leases_left
+from bench.results import BenchError, Evidence
 from bench.virtual.course import Course, Execution
 from bench.virtual.system import Happening, VirtualSystem
 from bench.virtual.timed_worker import Ending, Endings
 from bench.virtual.workload import CAPACITY, Workload
-from messages._base import SCHEDULER, WORKER
+from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, WORKER
 from messages.job import Job
-from messages.request_admission import RequestAdmissionSnapshot
 from messages.scheduler import CancelJob
-from messages.supervision import ActorSnapshot, CrashActor
-from messages.task_admission import TaskAdmissionSnapshot
+from messages.supervision import CrashActor
 from messages.tasks import TaskError, TaskOutcome
-from messages.worker import TaskStart, WorkerSnapshot
+from messages.worker import TaskStart
 
 _RETRYABLE = TaskOutcome("retryable_failure", error=TaskError("provider_failure", "as was asked"))
 _FATAL = TaskOutcome("non_retryable_failure", error=TaskError("validation", "as was asked"))
@@ -65,7 +66,11 @@ def _play(
     with TemporaryDirectory(prefix="leasehold-bench-") as folder, _unheard():
         log = Path(folder, "actors.jsonl")
         result = system.run(job, lambda run_id: workload.plan(run_id, policy), log, happenings)
-        left = _left(system)
+        left = leases_left(system)
+        evidence = Evidence(
+            final_task_snapshot=msgspec.to_builtins(system.snapshot(TASK_ADMISSION).state),
+            final_request_snapshot=msgspec.to_builtins(system.snapshot(REQUEST_ADMISSION).state),
+        )
         system.stop()
         if result.status != status:
             raise BenchError(f"{workload.name}, {policy}: {result.status}: {result.first_error}")
@@ -73,14 +78,12 @@ def _play(
         if not report.ok:
             raise BenchError(f"{workload.name}, {policy}: {report.violations[0]}")
         executions = _executions(log)
-    return Course(
-        executions,
-        CAPACITY,
-        workload.measured,
-        left=left,
-        hidden_waiters=report.counts.hidden_scheduler_resource_waiters,
+    evidence = msgspec.structs.replace(
+        evidence,
         log_lines=report.counts.lines,
+        hidden_waiters=report.counts.hidden_scheduler_resource_waiters,
     )
+    return Course(executions, CAPACITY, workload.measured, left, evidence)
 
 
 @contextmanager
@@ -138,16 +141,3 @@ def _executions(log: Path) -> list[Execution]:
             case "task_lease_released":
                 leased[number].ended_at = event.captured_at
     return list(leased.values())
-
-
-def _left(system: VirtualSystem) -> int:
-    left = 0
-    for answer in system.snapshots():
-        match answer.state if isinstance(answer, ActorSnapshot) else None:
-            case TaskAdmissionSnapshot(active_leases=active):
-                left += active
-            case WorkerSnapshot(tokens_held=held, waiting_for_request_lease=waiting):
-                left += held + waiting
-            case RequestAdmissionSnapshot(resources=resources):
-                left += sum(one.active_leases + one.waiters for one in resources)
-    return left

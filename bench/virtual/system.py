@@ -27,7 +27,7 @@ from messages._base import ACTOR_NAMES, SCHEDULER, WORKER, ActorName
 from messages.job import Job
 from messages.plan import JobPlan
 from messages.scheduler import JobFinished, JobResult, SubmitJob
-from messages.supervision import DeadlineReached, GetSnapshot
+from messages.supervision import ActorSnapshot, DeadlineReached, GetSnapshot
 from messages.worker import JobPrepared, PrepareJob
 
 _CLIENT: ActorName = "client"
@@ -145,13 +145,19 @@ class VirtualSystem:
                 happening = coming.popleft()
                 self._router.send(_CLIENT, happening.to, [happening.message])
 
-    def snapshots(self) -> list[Message]:
-        """Return what every actor says of itself."""
+    def snapshot(self, actor: ActorName) -> ActorSnapshot:
+        """Return what an actor says of itself.
+
+        Raises:
+            BenchError: it has stopped.
+        """
         self._answers.clear()
-        for name in ACTOR_NAMES:
-            self._router.send(_CLIENT, name, [GetSnapshot(reply_to=_CLIENT)])
+        self._router.send(_CLIENT, actor, [GetSnapshot(reply_to=_CLIENT)])
         self._let_all_come_to_rest()
-        return self._answers
+        for answer in self._answers:
+            if isinstance(answer, ActorSnapshot):
+                return answer
+        raise BenchError(f"{actor} does not answer")
 
     def stop(self) -> None:
         """Stop the actors, the last one started first."""

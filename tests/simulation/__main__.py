@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 import sys
 import time
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ _CHUNK = 20
 _SHRUNK = 3
 """How many of the failing worlds are made small for the report."""
 
-_SHRINK_SECONDS = 60.0
+_SHRINK_SECONDS = 30.0
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -31,6 +32,7 @@ def main(arguments=None):
     options = _parsed(arguments)
     # A killed process leaves coroutines behind, and the interpreter would say of each that nobody awaited it.
     sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore", RuntimeWarning)
     if options.mutants:
         return _plant(options.seeds)
     if options.world is not None:

@@ -11,6 +11,7 @@ from actors.inspection.story import RunStory
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages._base import REQUEST_ADMISSION, TASK_ADMISSION, WORKER
 from messages.scheduler import JobRejected
+from messages.telemetry import LogEntry
 from tests.simulation.faults import FailingDisk
 from tests.simulation.worlds import DROPPED_BY, functions_of
 
@@ -27,6 +28,9 @@ PACED_ELSEWHERE = frozenset(
 )
 """What a provider's limit or our own queue does: never a reason to drop a row (R4)."""
 
+_LONG_JITTER = 0.1
+"""Steps that take so many seconds make a call's way back long enough for its timeout."""
+
 GOOD_ENDS = frozenset({"succeeded", "partial"})
 
 CUT_OFF = frozenset(
@@ -37,7 +41,7 @@ CUT_OFF = frozenset(
 
 def problems_of(world, played):
     """Return what is wrong with what came of a world, a line each; nothing where all is well."""
-    found = [*_logs(played), *_ends(world, played)]
+    found = [*_logs(world, played), *_ends(world, played)]
     if played.result is not None:
         found += _rows(world, played)
         found += _drops(world, played)
@@ -63,11 +67,14 @@ def report_of(log):
     return verifier.finish("log")
 
 
-def _logs(played):
+def _logs(world, played):
     for process, log in enumerate(played.logs):
         report = report_of(log)
         cut = played.log_failed or process < played.ended
-        wrong = [each for each in report.violations if not (cut and each.rule in CUT_OFF)]
+        missing = CUT_OFF if cut else frozenset()
+        if cut and any(fault.takes_worker for fault in world.faults):
+            missing |= {"one_attempt_per_request_lease"}  # that its worker was lost is not told any more
+        wrong = [each for each in report.violations if each.rule not in missing]
         if wrong:
             yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
 
@@ -103,6 +110,8 @@ def idleness(world, played):
                 record = decode_line(line)
                 if isinstance(record, EventRecord):
                     story.add(decoder.decode(record))
+                elif isinstance(record, LogEntry):
+                    story.log(record)  # that a job is being stopped is told here
         run = story.explain()
         if run is not None and run.queue.ready_idle_seconds:
             yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"
@@ -184,7 +193,8 @@ def _drops(world, played):
         allowed |= {"provider_failure"}
     if any(step.hang_rate or (step.latency_factor or 1) > 1 for step in scripts):
         allowed |= {"provider_timeout"}
-    if any(provider.when_full == "queue" for provider in world.job.providers.values()):
+    queues = any(provider.when_full == "queue" for provider in world.job.providers.values())
+    if queues or world.scheduling.jitter >= _LONG_JITTER:
         allowed |= {"provider_timeout"}
     for row in played.dropped:
         if row.reason in PACED_ELSEWHERE:

@@ -185,24 +185,21 @@ class RepeatedReturn(_Fault, frozen=True):
 
 
 class LateReturn(_Fault, frozen=True):
-    """A message that returns a lease arrives late, and after what was sent later."""
+    """A message that returns task leases arrives late, and after what was sent later."""
 
     number: int
     seconds: float
-    of_requests: bool = False
 
     def arm(self, play):
-        kind = ReturnRequestLease if self.of_requests else ReturnTaskLeases
-        to = REQUEST_ADMISSION if self.of_requests else TASK_ADMISSION
         seen = 0
 
         def delay(sender, receiver, messages):
             nonlocal seen
-            if sender != WORKER or receiver != to:
+            if sender != WORKER or receiver != TASK_ADMISSION:
                 return messages
             found = []
             for message in messages:
-                if isinstance(message, kind):
+                if isinstance(message, ReturnTaskLeases):
                     seen += 1
                     if seen == self.number:
                         play.struck(self)
@@ -213,6 +210,38 @@ class LateReturn(_Fault, frozen=True):
                         continue
                 found.append(message)
             return found
+
+        play.on_send(delay)
+
+
+class SlowChannel(_Fault, frozen=True):
+    """From some message on, what the worker tells request admission arrives late, in its order."""
+
+    number: int
+    seconds: float
+
+    def arm(self, play):
+        seen, held = 0, None
+
+        def let_go():
+            nonlocal held
+            arriving, held = held, None
+            for message in arriving:
+                play.deliver(WORKER, REQUEST_ADMISSION, message)
+
+        def delay(sender, receiver, messages):
+            nonlocal seen, held
+            if sender != WORKER or receiver != REQUEST_ADMISSION:
+                return messages
+            seen += 1
+            if seen == self.number:
+                held = []
+                play.struck(self)
+                play.at_time(play.clock.time + self.seconds, let_go)
+            if held is None:
+                return messages
+            held += messages
+            return []
 
         play.on_send(delay)
 
@@ -251,6 +280,7 @@ Fault = (
     | KilledProcess
     | RepeatedReturn
     | LateReturn
+    | SlowChannel
     | FailingLog
     | FailingDisk
 )
@@ -306,11 +336,8 @@ def _fault(chance, kind, job, step):
                 chance.randrange(1, 10), of_requests=bool(job.models) and chance.random() < 0.5
             )
         case "late":
-            return LateReturn(
-                chance.randrange(1, 10),
-                chance.choice((0.0, 0.05, 3.0)),
-                of_requests=bool(job.models) and chance.random() < 0.5,
-            )
+            kind = SlowChannel if job.models and chance.random() < 0.5 else LateReturn
+            return kind(chance.randrange(1, 10), chance.choice((0.0, 0.05, 3.0)))
         case "log":
             return FailingLog(chance.randrange(1, 10))
         case _:

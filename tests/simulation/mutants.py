@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from actors.request_admission.core import RequestAdmissionCore
 from actors.request_admission.leases import RequestLeases
 from actors.request_admission.waiters import WaiterQueue
+from actors.scheduler.cell_journal import CellJournal
 from actors.scheduler.facts import Facts
 from actors.system import cores
 from actors.task_admission.ledger import Ledger
@@ -89,6 +90,11 @@ def lose_an_event():
     return _patched(Facts, "add", lambda add: _every(20, add, lambda _facts, _event: None))
 
 
+def forget_the_journal():
+    """A run that is resumed makes calls again that were paid for."""
+    return _patched(CellJournal, "restore", lambda _: lambda _journal, _group, _tracker: [])
+
+
 MUTANTS = (
     skip_a_return,
     double_a_grant,
@@ -97,4 +103,5 @@ MUTANTS = (
     drop_a_waiter,
     miscount_debt,
     lose_an_event,
+    forget_the_journal,
 )

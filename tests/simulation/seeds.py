@@ -19,7 +19,7 @@ from tests.simulation.worlds import World, draw, without
 
 _replace = msgspec.structs.replace
 
-_COMPARED = 3
+_COMPARED = 5
 """Every so manieth world is played a second time without its faults, to be compared (R12)."""
 
 _CALM_SECONDS = 600.0

@@ -31,7 +31,7 @@ def failing():
 
 
 def test_a_failing_world_shrinks_and_fails_still(failing):
-    small = shrunk(failing)
+    small = shrunk(failing, seconds=20.0)
     assert judge(small, compare=False).problems
     assert (small.job.rows, len(small.job.columns)) < (failing.job.rows, len(failing.job.columns))
     assert small.faults == (), "the bug needs none"

@@ -257,7 +257,7 @@ def _limits(chance):
         local=chance.choice((1, 3, 256)),
         threads=chance.choice((1, 2, 32)),
         group_limit_factor=chance.choice((1, 2)),
-        policy=chance.choice(("strict_fair", "bounded_borrow", "provider_aware")),
+        policy=chance.choice(("strict_fair", "bounded_borrow", "provider_aware", "service_time_fair")),
     )
 
 

@@ -164,6 +164,7 @@ class Preparing(Phase):
             first_execution_id=self.desk.next_execution_id,
             earlier=submission.earlier,
             journaling=submission.message.out is not None,
+            worker=submission.prepared.generation,
         )
         self.next = Running(self.desk, submission, run, started_at=now)
         return []

@@ -145,8 +145,8 @@ class Running(Phase):
         self._run.dispatcher.apply(message.view)  # a wake-up: the dispatch follows when no message waits
         return []
 
-    def _worker_ready(self, _message: JobPrepared, _now: float) -> list[Outgoing]:
-        self._run.worker_ready = True  # a worker that was lost has the job's generators again
+    def _worker_ready(self, message: JobPrepared, _now: float) -> list[Outgoing]:
+        self._run.worker = message.generation  # the successor of one that was lost has the job's generators
         return []
 
     def _restarted(self, message: ActorRestarted, _now: float) -> list[Outgoing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 from actors.task_admission.policies.bounded_borrow import (
     BoundedBorrowConfig,
@@ -13,7 +14,7 @@ from actors.task_admission.policies.service_time_fair import ServiceTimeFairTask
 from actors.task_admission.policies.strict_fair import StrictFairTaskAdmissionPolicy
 from messages.callables import resolve_reference
 from messages.hints import possible
-from messages.task_admission import TaskAdmissionPolicy
+from messages.task_admission import Charge, TaskAdmissionPolicy
 
 __all__ = [
     "BoundedBorrowConfig",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+_CHARGES: tuple[str, ...] = get_args(Charge)
 _METHODS = ("evaluate", "on_acquire", "on_release")
 _POLICIES: dict[str, Callable[[], TaskAdmissionPolicy]] = {
     "bounded_borrow": BoundedBorrowTaskAdmissionPolicy,
@@ -51,5 +53,8 @@ def policy_named(name: str) -> TaskAdmissionPolicy:
     lacking = [method for method in _METHODS if not callable(getattr(policy, method, None))]
     if lacking:
         raise LookupError(f"{name!r} is no policy: it has no {', '.join(lacking)}")
+    charge = getattr(policy, "charge", "task")
+    if charge not in _CHARGES:
+        raise LookupError(f"{name!r} has the charge {charge!r}; expected {' or '.join(map(repr, _CHARGES))}")
     found: TaskAdmissionPolicy = policy
     return found

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from actors.worker.lease_desk import LeaseDesk
-from messages.request_admission import RequestAdmissionItem, RequestEventContext, RequestGroupSpec
+from messages.request_admission import (
+    CancelRequestWait,
+    RequestAdmissionDenied,
+    RequestAdmissionItem,
+    RequestEventContext,
+    RequestGroupSpec,
+    RequestLease,
+    RequestLeaseDenied,
+    RequestLeaseGranted,
+)
 from messages.tasks import RequestResourceKey
 
 RESOURCE = RequestResourceKey("p", "m", "chat")
@@ -17,6 +26,21 @@ def asked(desk, number):
         resource=RESOURCE, group=RequestGroupSpec("g"), queue_wait_timeout=None, event_context=context
     )
     return desk.ask(item), context
+
+
+def test_a7_what_was_decided_for_a_lost_incarnation_goes_back_as_such():
+    loop = asyncio.new_event_loop()
+    try:
+        desk = LeaseDesk(loop, lambda: None)
+        context = RequestEventContext(None, 5)
+        lease = RequestLease(7, 1, RESOURCE, 0.0, 2, 2)
+        desk.decided(RequestLeaseGranted(5, lease, context))
+        desk.decided(RequestLeaseDenied(6, RequestAdmissionDenied("queue_timeout")))
+        unheard, denied = (outgoing.message for outgoing in desk.take_outgoing())
+        assert (unheard.lease, unheard.outcome.sent, unheard.lost_holder) == (lease, False, 1)
+        assert denied == CancelRequestWait(6)
+    finally:
+        loop.close()
 
 
 def test_a7_who_has_given_up_waits_no_longer_once_request_admission_is_lost():
