@@ -14,6 +14,9 @@ from messages.telemetry import Event, GeneratorDescriptor
 _MOST_KINDS: Final = 200
 """Kinds of failure that are told apart; what comes beyond them is counted as `other`."""
 
+SORTED_OUT: Final = "processor"
+"""What drops of rows that a processor did not keep are counted as."""
+
 _FAILURES: Final = frozenset({"retryable_failure", "non_retryable_failure"})
 
 PRESSURE: Final = frozenset({"rate_limited", *get_args(RequestDenialReason)})
@@ -103,6 +106,11 @@ class Columns:
         column.failed += 1
         column.dropped_rows += rows
         _count(self._drops, name, kind)
+
+    def sorted_out(self, name: str, rows: int) -> None:
+        """Note rows that a processor did not keep: a decision of the job's, and no failure."""
+        self._columns[name].dropped_rows += rows
+        self._drops[name, SORTED_OUT] += rows
 
     def retries(self) -> tuple[FailureCount, ...]:
         """Return failures that were tried again, the most frequent first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from actors.inspection.columns import PRESSURE
+from actors.inspection.columns import PRESSURE, SORTED_OUT
 from actors.inspection.explained import ColumnExplained, RunExplained
 from actors.inspection.finding import Finding
 from actors.inspection.settings import column_name, model_name, model_setting
@@ -22,7 +22,7 @@ def failures(run: RunExplained) -> Iterator[Finding]:
         if not kinds or held <= 0:
             continue
         subject = column_name(name, column)
-        given_up = f"; {column.failed} tasks were given up, with their rows" if column.failed else ""
+        given_up = f"; given up, with their rows: {column.failed}" if column.failed else ""
         yield Finding(
             layer="failures",
             subject=subject,
@@ -38,7 +38,7 @@ def _kinds(name: str, run: RunExplained) -> Counter[str]:
     """Return how often a column's tries failed, by kind."""
     kinds: Counter[str] = Counter()
     for each in (*run.retries, *run.drops):
-        if each.column == name and each.kind not in PRESSURE:
+        if each.column == name and each.kind not in PRESSURE and each.kind != SORTED_OUT:
             kinds[each.kind] += each.count
     return kinds
 
@@ -58,4 +58,4 @@ def _mended(kind: str, subject: str, column: ColumnExplained, run: RunExplained)
             f"see to the provider of {' and '.join(names)}: `leasehold check JOB --probe` asks whether it is "
             f"there{answered}"
         )
-    return f"see to {subject}: dropped.jsonl, and the run's last lines, tell its errors"
+    return f"see to {subject}: dropped.jsonl, and first_error in manifest.json, tell what went wrong"

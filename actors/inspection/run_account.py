@@ -197,10 +197,13 @@ class RunAccount:
         self._row_groups_changed(at)
 
     def _row_group_stored(self, _placed: SequencedEvent, event: Event, at: int) -> None:
-        left = self._lives.checkpointed((event.diagnostics or {})["row_group"], at)
+        said = event.diagnostics or {}
+        left = self._lives.checkpointed(said["row_group"], at)
         self._unwanted(left)
         if left:
             self._queue.discarded([each.timeline.task_execution_id for each in left], at)
+        for processor, rows in (said.get("sorted_out") or {}).items():
+            self._columns.sorted_out(processor, rows)
         self._row_groups.stored(event, at)
         self._row_groups_changed(at)
 

@@ -22,6 +22,7 @@ from messages import (
     Latency,
     Limits,
     ModelConfig,
+    Processor,
     PythonColumn,
     SequenceColumn,
     SimulatedProvider,
@@ -159,6 +160,29 @@ def test_a_damaged_line_is_counted_and_passed_over(tmp_path):
 
     assert story.story.explain().unreadable_lines == 3
     assert story.story.explain().run.status == "succeeded"
+
+
+def keep_odd_ones(rows):
+    return [row["n"] % 2 == 1 for row in rows]
+
+
+def test_r8_a_run_tells_which_processor_did_not_keep_its_rows(tmp_path):
+    path = tmp_path / "log.jsonl"
+    job = Job(
+        name="sorted",
+        rows=10,
+        row_group_size=5,
+        columns={"n": SequenceColumn()},
+        processors={"tidy": Processor(stage="post_batch", function=keep_odd_ones)},
+    )
+    run(job, path)
+
+    story = LogStory(path)
+    story.read_on()
+
+    assert [(each.column, each.kind, each.count) for each in story.story.explain().drops] == [
+        ("tidy", "processor", 5)
+    ]
 
 
 BROKEN = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actors.inspection.verdict import findings
 from messages.telemetry import LogEntry
 from tests.actors.evidence.log_script import CHAT, a_run
 from tests.actors.inspection.story_builders import TimedScript, explained, told
@@ -324,3 +325,17 @@ def test_a_model_is_not_what_is_waited_for_while_calls_wait_for_another():
     models = explained(script).models
 
     assert (models[MODEL].free_seconds, models["sim/writer-2/chat"].free_seconds) == (3.0, 3.0)
+
+
+def test_r8_rows_that_a_processor_did_not_keep_are_told_with_its_name_and_are_no_failure():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    counts = {"row_group": 0, "rows": 1, "dropped": 1, "sorted_out": {"words": 1}}
+    script.emit("row_group_checkpointed", at=1.0, diagnostics=counts)
+    script.over(at=2.0, status="partial")
+
+    run = explained(script)
+
+    assert [(each.column, each.kind, each.count) for each in run.drops] == [("words", "processor", 1)]
+    assert (run.columns["words"].dropped_rows, run.columns["words"].failed) == (1, 0)
+    assert "failures" not in {finding.layer for finding in findings(run)}
