@@ -14,8 +14,8 @@ REMEDIES: Final[dict[str, str]] = {
         "max_parallel_requests, or name a second one in models.<alias>.providers"
     ),
     "provider_degraded": (
-        "the rows are tried again; see what fails with `leasehold inspect`, and raise failure.max_retries or "
-        "timeout_seconds if it goes on"
+        "its calls are made again; if it goes on, see with `leasehold inspect` what fails: against timeouts "
+        "raise timeout_seconds, against rate limits, which never drop a row, lower max_parallel_requests"
     ),
     "event_loop_blocked": (
         "nothing else ran meanwhile: make the function plain instead of `async`, so that it gets a thread, "

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from actors.cli.output import one_line
 from actors.inspection.capacity_table import observed_rows
 from actors.inspection.explained import Curve, ExecutionExplained, ModelExplained, RunExplained
-from actors.inspection.verdict import Finding
+from actors.inspection.finding import Finding
 from actors.inspection.words import percent, took
 
 Style = Literal["", "heading", "remedy", "faint", "bad"]

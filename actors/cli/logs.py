@@ -7,7 +7,7 @@ from typing import Final
 
 from actors.cli.output import EXIT_OK, complain, fail, flush, say
 from actors.evidence.human import OWNER, LogFilter, format_line
-from actors.evidence.reader import BadLine, LogLine, read_log
+from actors.evidence.reader import LOG_FILE, BadLine, LogLine, read_log
 from actors.telemetry.log_codec import LogFormatError
 from messages._base import ACTOR_NAMES
 from messages.hints import possible
@@ -24,9 +24,10 @@ def show_logs(path: Path, wanted: LogFilter) -> int:
     """
     if wanted.actor is not None and wanted.actor not in ACTORS:
         fail(f"--actor: there is no actor {wanted.actor!r}; {possible(wanted.actor, ACTORS)}")
-    shown = 0
+    shown, told, line = 0, 0, None
     try:
         for line in read_log(path):
+            told += not isinstance(line.record, BadLine)
             text = _text(line, wanted)
             if text is None:
                 continue
@@ -35,6 +36,10 @@ def show_logs(path: Path, wanted: LogFilter) -> int:
                 return EXIT_OK
     except LogFormatError as error:
         fail(str(error))
+    if line is not None and not told:
+        fail(
+            f"{path} is no actor log: none of its lines is a log record; name a run folder or its {LOG_FILE}"
+        )
     if flush() and not shown:
         complain(f"no line is wanted{_hint(wanted)}")
     return EXIT_OK

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -48,6 +49,12 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
     """Say on standard error what is wrong, and end the command with `code`."""
     complain(f"error: {one_line(message)}")
     raise typer.Exit(code)
+
+
+def keep(log: Path, to: Path) -> None:
+    """End the command where what it writes would take the place of the log that it reads."""
+    if to.exists() and to.samefile(log):
+        fail(f"{to} is the log itself, which is the run's only proof: name another file")
 
 
 def complain_of(problems: Iterable[Problem], *, about: str) -> None:

@@ -10,38 +10,53 @@ _WINDOW_SECONDS = 30.0
 
 
 class Pace:
-    """Judges by the tasks that ended in the last half minute: row groups end too rarely to go by."""
+    """Judges by the column that will be done last, by its tasks that ended in the last half minute.
+
+    Columns of a task per row are judged while there are any left: row groups end too rarely to go by.
+    """
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, float]] = deque()
+        self._samples: deque[tuple[float, dict[str, float]]] = deque()
         self._rows = 0
+        self._by_row: frozenset[str] = frozenset()
 
     def note(self, at: float, job: SchedulerSnapshot) -> None:
         """Take a snapshot made at `at`, seconds; later ones come later."""
         if not self._samples and job.started_at < at:
-            self._samples.append((job.started_at, 0.0))
+            self._samples.append((job.started_at, {}))
         self._rows = job.rows_requested
-        self._samples.append((at, share_done(job)))
+        self._by_row = frozenset(
+            name for name, progress in job.generators.items() if progress.total == job.rows_requested
+        )
+        self._samples.append((at, {name: _share(each, job) for name, each in job.generators.items()}))
         while len(self._samples) > 2 and self._samples[1][0] <= at - _WINDOW_SECONDS:
             self._samples.popleft()
 
     @property
     def rows_per_second(self) -> float:
-        """How many rows' worth of work is done in a second."""
-        return self._shares_per_second * self._rows
+        """How many rows the slowest of the columns that are not done gets done in a second."""
+        return min((speed for _, speed in self._unfinished()), default=0.0) * self._rows
 
     @property
     def seconds_left(self) -> float | None:
         """How long the rest takes at this pace; None while there is no telling."""
-        speed = self._shares_per_second
-        return (1.0 - self._samples[-1][1]) / speed if speed > 0 else None
+        unfinished = self._unfinished()
+        if any(speed <= 0 for _, speed in unfinished):
+            return None
+        return max((rest / speed for rest, speed in unfinished), default=0.0)
 
-    @property
-    def _shares_per_second(self) -> float:
+    def _unfinished(self) -> list[tuple[float, float]]:
+        """Return (share left, share done in a second) of every column that is judged by."""
         if len(self._samples) < 2:
-            return 0.0
+            return []
         (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
-        return max(0.0, last - first) / (last_at - first_at) if last_at > first_at else 0.0
+        unfinished = {name: share for name, share in last.items() if share < 1.0}
+        by_row = {name: share for name, share in unfinished.items() if name in self._by_row}
+        passed = last_at - first_at
+        return [
+            (1.0 - share, max(0.0, share - first.get(name, 0.0)) / passed if passed > 0 else 0.0)
+            for name, share in (by_row or unfinished).items()
+        ]
 
 
 def share_done(job: SchedulerSnapshot) -> float:

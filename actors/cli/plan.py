@@ -57,7 +57,8 @@ def _latencies(given: Sequence[str], job: Job) -> dict[str, float]:
     for each in given:
         alias, separator, text = each.partition("=")
         if alias not in job.models:
-            fail(f"--latency: there is no model {alias!r}; {possible(alias, sorted(job.models))}")
+            models = possible(alias, sorted(job.models)) or "the job has none"
+            fail(f"--latency: there is no model {alias!r}; {models}")
         try:
             seconds = float(text)
         except ValueError:

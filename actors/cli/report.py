@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.cli.output import EXIT_OK, fail, flush, say
+from actors.cli.output import EXIT_OK, fail, flush, keep, say
 from actors.evidence.verify import verify_log
 from actors.inspection.reading import LogStory
 from actors.inspection.verdict import findings
@@ -33,6 +33,7 @@ def report_run(path: Path, to: Path, *, as_json: bool) -> int:
     plotly = _plotly()
     try:
         story = LogStory(path)
+        keep(story.path, to)
         story.read_on()
         run = story.story.explain()
         if run is None:

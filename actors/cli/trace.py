@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from actors.cli.output import EXIT_OK, fail, flush, say
+from actors.cli.output import EXIT_OK, fail, flush, keep, say
+from actors.evidence.reader import log_path
 from actors.telemetry.log_codec import LogFormatError
 from actors.tracing import write_trace
 
@@ -18,6 +19,7 @@ def trace_run(path: Path, to: Path, *, as_json: bool) -> int:
         typer.Exit: there is no log at `path`, or nothing can be written to `to`.
     """
     try:
+        keep(log_path(path), to)
         counts = write_trace(path, to)
     except LogFormatError as error:
         fail(str(error))

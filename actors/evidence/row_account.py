@@ -101,6 +101,12 @@ class RowAccount:
             if not holds:
                 self._findings.add("rows_conserved", message, line)
 
+    def cut_off(self) -> None:
+        """Take the end of a log in which the run does not end: its checkpoints are all that is known."""
+        if self._run is not None:
+            self._findings.counts.rows_written += self._written
+            self._findings.counts.rows_dropped += self._dropped
+
     def _count_up(self) -> None:
         while self._finished_below in self._finished:
             self._finished.remove(self._finished_below)

@@ -109,6 +109,7 @@ class Verifier:
                 "the log has no closing line: it is still being written, or its writer was killed",
                 self._last_line,
             )
+        self._rows.cut_off()
         if self._run_line:
             self._findings.add(
                 "run", "the run that starts here has no scheduler_job_completed", self._run_line

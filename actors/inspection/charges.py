@@ -6,7 +6,9 @@ its lease back, and ends when its own lease is back. Whole microseconds: charges
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, Literal, get_args
 
 from actors.telemetry.timeline import AttemptTimeline, TaskTimeline
@@ -30,8 +32,11 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 DEPENDENCY, RETRY, TASK_SHARE, TASK_CAPACITY, REQUEST_LIMIT, COOLDOWN, BUDGET = range(7)
 CONNECTION_POOL, PROVIDER, LOCAL_COMPUTE, CHECKPOINT = range(7, 11)
 
-_NEAREST_FIRST: Final = (PROVIDER, CONNECTION_POOL, COOLDOWN, BUDGET, REQUEST_LIMIT)
+_NEAREST_FIRST: Final = (PROVIDER, CONNECTION_POOL, COOLDOWN, BUDGET, REQUEST_LIMIT, RETRY)
 """Where several attempts of one task do different things at once, the first of these is what it is about."""
+
+_MADE_AGAIN: Final = "provider_failure"
+"""How an attempt ends that is followed by another within its task, after a pause."""
 
 Charges = list[int]
 """Microseconds per reason, in the order of `REASONS`."""
@@ -85,11 +90,11 @@ def charge(
 def _charge_held(charges: Charges, attempts: list[AttemptTimeline], lease: int, end: int) -> None:
     """Charge the time under the lease: at each moment, to what the nearest attempt is at."""
     turns: list[tuple[int, int, int]] = []
-    for attempt in attempts:
-        for reason, began, ended in _stretches(attempt, end):
-            start, stop = max(began, lease), min(ended, end)
-            if start < stop:
-                turns += ((start, reason, 1), (stop, reason, -1))
+    stretches = chain.from_iterable(_stretches(attempt, end) for attempt in attempts)
+    for reason, began, ended in chain(stretches, _pauses(attempts)):
+        start, stop = max(began, lease), min(ended, end)
+        if start < stop:
+            turns += ((start, reason, 1), (stop, reason, -1))
     turns.sort()
     active = no_charges()
     since, current = lease, LOCAL_COMPUTE
@@ -113,6 +118,20 @@ def _stretches(attempt: AttemptTimeline, end: int) -> Iterator[tuple[int, int, i
         connected = min(stop, start + max(0, micros(attempt.connection_seconds or 0.0)))
         yield CONNECTION_POOL, start, connected
         yield PROVIDER, connected, stop
+
+
+def _pauses(attempts: list[AttemptTimeline]) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches between attempts that failed and the next that were made after them."""
+    over = [attempt.model_request_completed_at for attempt in attempts if attempt.outcome == _MADE_AGAIN]
+    if not over:
+        return
+    asked = sorted(
+        attempt.request_wait_started_at for attempt in attempts if attempt.request_wait_started_at is not None
+    )
+    for at in over:
+        place = len(asked) if at is None else bisect_left(asked, at)
+        if at is not None and place < len(asked):
+            yield RETRY, micros(at), micros(asked[place])
 
 
 def _wait_end(attempt: AttemptTimeline, end: int) -> int:

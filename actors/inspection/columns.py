@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Final, get_args
 
 from actors.inspection.charges import Charges, micros, named, no_charges
 from actors.inspection.explained import ColumnExplained, FailureCount
 from actors.telemetry.timeline import TaskTimeline
+from messages.request_admission import RequestDenialReason
 from messages.telemetry import Event, GeneratorDescriptor
 
 _MOST_KINDS: Final = 200
 """Kinds of failure that are told apart; what comes beyond them is counted as `other`."""
+
+SORTED_OUT: Final = "processor"
+"""What drops of rows that a processor did not keep are counted as."""
+
+_FAILURES: Final = frozenset({"retryable_failure", "non_retryable_failure"})
+
+PRESSURE: Final = frozenset({"rate_limited", *get_args(RequestDenialReason)})
+"""Kinds of failure that say "not now": a matter of limits and pauses, and not of what the task does."""
 
 
 class _Column:
@@ -22,7 +31,7 @@ class _Column:
         self.models: dict[str, None] = {}
         self.started = self.done = self.failed = self.skipped = self.dropped_rows = 0
         self.attempts = self.input_tokens = self.output_tokens = 0
-        self.running = self.held = self.longest = self.most_at_once = 0
+        self.running = self.held = self.failing = self.longest = self.most_at_once = 0
         self.alone = self.alone_unproved = 0
         self.charges = no_charges()
 
@@ -66,6 +75,8 @@ class Columns:
             held = end - micros(timeline.task_lease_acquired_at)
             column.held += held
             column.longest = max(column.longest, held)
+            if timeline.outcome in _FAILURES and not _is_refused(timeline):
+                column.failing += held
 
     def charge(self, timeline: TaskTimeline, charges: Charges) -> None:
         """Charge an execution's life to its column."""
@@ -76,7 +87,8 @@ class Columns:
         """Note an attempt that is over."""
         column, said = self._columns[name], event.diagnostics or {}
         column.attempts += 1
-        column.models[event.resource] = None
+        if event.resource:
+            column.models[event.resource] = None
         column.input_tokens += said.get("input_tokens") or 0
         column.output_tokens += said.get("output_tokens") or 0
 
@@ -94,6 +106,11 @@ class Columns:
         column.failed += 1
         column.dropped_rows += rows
         _count(self._drops, name, kind)
+
+    def sorted_out(self, name: str, rows: int) -> None:
+        """Note rows that a processor did not keep: a decision of the job's, and no failure."""
+        self._columns[name].dropped_rows += rows
+        self._drops[name, SORTED_OUT] += rows
 
     def retries(self) -> tuple[FailureCount, ...]:
         """Return failures that were tried again, the most frequent first."""
@@ -132,6 +149,7 @@ class Columns:
                 input_tokens=column.input_tokens,
                 output_tokens=column.output_tokens,
                 running_seconds=column.held / 1e6,
+                failing_seconds=column.failing / 1e6,
                 longest_seconds=column.longest / 1e6,
                 most_at_once=column.most_at_once,
                 alone_seconds=alone / 1e6,
@@ -152,6 +170,11 @@ class Columns:
             if other != name and column.alone_unproved:
                 column.alone += column.alone_unproved
                 column.alone_unproved = 0
+
+
+def _is_refused(timeline: TaskTimeline) -> bool:
+    """Return whether a try failed for nothing but that its last attempt was not let through."""
+    return bool(timeline.attempts) and timeline.attempts[-1].outcome in PRESSURE
 
 
 def _count(counts: Counter[tuple[str, str]], name: str, kind: str) -> None:

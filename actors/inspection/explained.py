@@ -38,8 +38,9 @@ class ColumnExplained(Value, frozen=True, kw_only=True):
     """What one column's tasks went through, in all tries.
 
     done, failed, retried and skipped count tries by how they ended; failed are those that were given up, with
-    their rows. running_seconds are under a lease, added up over tries. alone_seconds: wall seconds in which
-    nothing but this column ran while others had work left.
+    their rows. running_seconds are under a lease, added up over tries; failing_seconds are those of them that
+    went into tries that failed, not counting what a provider refused or had no room for. alone_seconds: wall
+    seconds in which nothing but this column ran while others had work left.
     """
 
     task_type: str
@@ -56,6 +57,7 @@ class ColumnExplained(Value, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     running_seconds: float
+    failing_seconds: float
     longest_seconds: float
     most_at_once: int
     alone_seconds: float
@@ -79,8 +81,9 @@ class ModelExplained(Value, frozen=True, kw_only=True):
     effective_max. full_seconds: wall seconds at its limit, that being all that it may have, with somebody
     waiting; cut_seconds: the same below that, for a limit that was cut or has not grown yet.
     waiting_seconds: wall seconds with somebody waiting, for whatever reason; free_seconds: with calls in
-    flight and nobody waiting. waited_seconds: what waits were for, added up over attempts. cooldown_seconds
-    is the union of all pauses. Lists of moments are bounded; the counts beside them are not.
+    flight and nobody waiting, for this model or another. waited_seconds: what waits were for, added up over
+    attempts. cooldown_seconds is the union of all pauses. Lists of moments are bounded; the counts beside
+    them are not.
     """
 
     endpoint: str
@@ -122,11 +125,16 @@ class ModelExplained(Value, frozen=True, kw_only=True):
 
 
 class ResourceExplained(Value, frozen=True, kw_only=True):
-    """One resource of task admission. short_seconds: wall seconds in which the queue was short of it."""
+    """One resource of task admission.
+
+    short_seconds: wall seconds in which the queue was short of it; behind_models_seconds: those of them in
+    which calls waited for a model.
+    """
 
     limit: int
     most_at_once: int
     short_seconds: float
+    behind_models_seconds: float
     held_curve: Curve
 
 

@@ -50,7 +50,8 @@ class Lives:
         self._groups: dict[int, _RowGroup] = {}
         self._capped_before: dict[int, int] = {}
         self._share: dict[int, int] = {}
-        self._longest: list[tuple[int, int, ExecutionExplained]] = []
+        self._longest: list[tuple[int, int, int, ExecutionExplained]] = []
+        self._noted = 0
         self._total = no_charges()
 
     def add(self, placed: SequencedEvent) -> None:
@@ -121,9 +122,7 @@ class Lives:
 
     def longest(self) -> tuple[ExecutionExplained, ...]:
         """Return those that held their leases longest, the longest first."""
-        return tuple(
-            found for _, _, found in sorted(self._longest, key=lambda entry: entry[:2], reverse=True)
-        )
+        return tuple(found for *_, found in sorted(self._longest, key=lambda entry: entry[:3], reverse=True))
 
     def unfinished(self, at: int) -> Iterator[tuple[TaskTimeline, Charges]]:
         """Yield what has not ended, the oldest first, charged up to now."""
@@ -206,7 +205,8 @@ class Lives:
         if len(longest) >= LISTED and held <= longest[0][0]:
             return
         found = explain(timeline, charges, began=self.began(timeline, end), at=end, waiting_for="")
-        entry = (held, timeline.task_execution_id, found)
+        self._noted += 1
+        entry = (held, timeline.task_execution_id, self._noted, found)
         if len(longest) < LISTED:
             heappush(longest, entry)
         else:

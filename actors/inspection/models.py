@@ -49,6 +49,8 @@ class Models:
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
         self._waiting_at: dict[int, _Model] = {}
+        self._wanted: set[str] = set()
+        self._any_wanted = Stretch()
         self._just_asked: tuple[_Model, int, int] | None = None
         self.leases_granted = self.leases_returned = 0
         self._in_flight: Counter[str] = Counter()
@@ -92,6 +94,10 @@ class Models:
             name = self._waiting_at[event.request_attempt_id].name
         if name:
             self._handlers[event.event_kind](self._model(name), event, at)
+
+    def wanted(self, at: int) -> int:
+        """Return for how long in all calls have waited for any model."""
+        return self._any_wanted.total(at)
 
     def describe(self, resources: dict[str, RequestResourceDescriptor]) -> None:
         """Take what the run's description says of its resources."""
@@ -276,7 +282,20 @@ class Models:
         model.wanted.set(holds=waiting, at=at)
         model.full.set(holds=stopped and limit >= model.effective_max, at=at)
         model.cut.set(holds=stopped and limit < model.effective_max, at=at)
-        model.free.set(holds=bool(in_flight) and not waiting, at=at)
+        before = bool(self._wanted)
+        if waiting:
+            self._wanted.add(model.name)
+        else:
+            self._wanted.discard(model.name)
+        if before == bool(self._wanted):
+            self._judge_free(model, at)
+        else:  # what one model is short of is what all the others wait behind
+            self._any_wanted.set(holds=bool(self._wanted), at=at)
+            for each in self._models.values():
+                self._judge_free(each, at)
+
+    def _judge_free(self, model: _Model, at: int) -> None:
+        model.free.set(holds=bool(model.leases) and not self._wanted, at=at)
 
     def _is_endpoint_full(self, model: _Model) -> bool:
         """Return whether all domains of the endpoint together hold what it may have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from actors.inspection.explained import QueueExplained, ResourceExplained
@@ -21,9 +21,13 @@ Identity = tuple[str, int, int | None]
 
 
 class Queue:
-    """Queued, leased and put-off work of one run, and the states that the scheduler told. Microseconds."""
+    """Queued, leased and put-off work of one run, and the states that the scheduler told. Microseconds.
 
-    def __init__(self, run: RunDescriptor) -> None:
+    `wanted` says for how long in all calls have waited for any model.
+    """
+
+    def __init__(self, run: RunDescriptor, wanted: Callable[[int], int]) -> None:
+        self._wanted = wanted
         self._limits = run.resource_limits
         self._takes = {name: tuple(each.resources.items()) for name, each in run.generators.items()}
         self._held = dict.fromkeys(self._limits, 0)
@@ -41,6 +45,8 @@ class Queue:
         self._blocked_since = 0
         self._short_of: tuple[str, ...] = ()
         self._short: Counter[str] = Counter()
+        self._behind: Counter[str] = Counter()
+        self._wanted_before = 0
         self._blocked_by: Counter[str] = Counter()
         self._capped = Stretch()
         self._flowing_since: int | None = None
@@ -100,8 +106,9 @@ class Queue:
             self._judge(at)
 
     def stopped(self, at: int) -> None:
-        """Note that the job admits nothing more."""
+        """Note that the job admits nothing more: nothing is in the way of what is not wanted."""
         self._deferred.clear()
+        self._unblocked(at)
         self.discarded(list(self._queued), at)
 
     def deferred(self, task: Identity, at: int) -> None:
@@ -135,7 +142,7 @@ class Queue:
             return
         said = event.diagnostics or {}
         reasons = said.get("reasons") or ["no_capacity"]
-        self._blocked, self._blocked_since = reasons[0], at
+        self._blocked, self._blocked_since, self._wanted_before = reasons[0], at, self._wanted(at)
         self._short_of = tuple(said.get("short_of") or ())
         self._capped.set(holds=event.event_kind == "group_capped", at=at)
 
@@ -179,14 +186,16 @@ class Queue:
     def resources(self, at: int, origin: int) -> dict[str, ResourceExplained]:
         """Return every resource of task admission; `origin` is when the run began."""
         self._sample(at)
-        short = self._short.copy()
+        short, behind = self._short.copy(), self._behind.copy()
         if self._blocked is not None:
             short.update(dict.fromkeys(self._short_of, max(0, at - self._blocked_since)))
+            behind.update(dict.fromkeys(self._short_of, self._behind_models(at)))
         return {
             name: ResourceExplained(
                 limit=limit,
                 most_at_once=self._most_held[name],
                 short_seconds=short[name] / 1e6,
+                behind_models_seconds=behind[name] / 1e6,
                 held_curve=self._held_series[name].curve(origin),
             )
             for name, limit in self._limits.items()
@@ -209,12 +218,18 @@ class Queue:
         if group is not None:
             self._queued_now[group] -= 1
 
+    def _behind_models(self, at: int) -> int:
+        """Return for how long of the present block calls have waited for models."""
+        return min(max(0, self._wanted(at) - self._wanted_before), max(0, at - self._blocked_since))
+
     def _unblocked(self, at: int) -> None:
         if self._blocked is not None:
             spent = max(0, at - self._blocked_since)
             self._blocked_by[self._blocked] += spent
+            behind = self._behind_models(at)
             for resource in self._short_of:
                 self._short[resource] += spent
+                self._behind[resource] += behind
             self._blocked, self._short_of = None, ()
             self._capped.set(holds=False, at=at)
 

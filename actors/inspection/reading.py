@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from actors.inspection.run_account import OnEnded
 from actors.inspection.story import RunStory
 from actors.telemetry.log_codec import EventRecord, LogDecoder, LogFormatError, decode_line
 from messages.telemetry import LogEntry, SequencedEvent
+
+DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, msgspec.ValidationError)
+"""What taking a record raises whose line is JSON and yet none of ours: it was damaged, or written by hand."""
 
 
 class LogTail:
@@ -84,7 +88,7 @@ class LogStory:
                     story.log(record)
                 else:
                     story.add(record)
-            except (ValueError, KeyError, msgspec.ValidationError):  # no line of ours: damaged, or by hand
+            except DAMAGED:
                 story.unreadable()
         for _ in range(self._tail.unreadable - unreadable):
             story.unreadable()

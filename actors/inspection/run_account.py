@@ -41,7 +41,7 @@ class RunAccount:
         self.models = models
         models.describe(run.request_resources)
         self._columns = Columns(run.generators)
-        self._queue = Queue(run)
+        self._queue = Queue(run, models.wanted)
         self._lives = Lives(self._queue.capped)
         self._warnings = Warnings()
         self.capacity = Capacity()
@@ -197,10 +197,13 @@ class RunAccount:
         self._row_groups_changed(at)
 
     def _row_group_stored(self, _placed: SequencedEvent, event: Event, at: int) -> None:
-        left = self._lives.checkpointed((event.diagnostics or {})["row_group"], at)
+        said = event.diagnostics or {}
+        left = self._lives.checkpointed(said["row_group"], at)
         self._unwanted(left)
         if left:
             self._queue.discarded([each.timeline.task_execution_id for each in left], at)
+        for processor, rows in (said.get("sorted_out") or {}).items():
+            self._columns.sorted_out(processor, rows)
         self._row_groups.stored(event, at)
         self._row_groups_changed(at)
 

@@ -1,19 +1,21 @@
 """What limited a run, and what to change: findings, causes before their consequences.
 
-A finding's share is the share of wall time in which it held. A finding follows from another where that one
-would bring it about, and holds for at least half as long: a resource that fills up behind a full model is
-no news of its own.
+A finding's share is the share of wall time in which it held; that of failures is the share of the tasks' time
+under lease that went into them. A finding follows from another where that one would bring it about, and holds
+for at least half as long: a resource that fills up behind a full model is no news of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Final, Literal, get_args
+from typing import Final
 
 import msgspec
 
 from actors.inspection.explained import ColumnExplained, ModelExplained, RunExplained
+from actors.inspection.failing import failures
+from actors.inspection.finding import LAYERS, Finding
 from actors.inspection.settings import (
     budget_settings,
     cap_setting,
@@ -24,44 +26,16 @@ from actors.inspection.settings import (
     resource_setting,
     row_groups_setting,
 )
-from messages._base import Value
-
-Layer = Literal[
-    "event_loop",
-    "circuit",
-    "cooldown",
-    "budget",
-    "request_limit",
-    "task_capacity",
-    "task_share",
-    "slow_column",
-    "row_groups",
-    "retries",
-    "storage",
-    "provider",
-]
-
-_LAYERS: Final = get_args(Layer)
 
 _LEAST_SHARE: Final = 0.02
+
+_ONE_PROCESS: Final = 5_000
+"""Tasks a second beyond which a full resource holds nothing back: the process itself is at its limit."""
+
+_SMALL_ROW_GROUP: Final = 20
+"""Row groups of fewer rows than this are mostly overhead where storage is what is waited for."""
+
 _OF_MODELS: Final = ("circuit", "cooldown", "budget", "request_limit")
-
-
-class Finding(Value, frozen=True, kw_only=True):
-    """One thing that held the run back.
-
-    subject: what it is about, by its name in the job file. says: what was found. remedy: what to change.
-    about: the request resource, task resource or column in the log's words. follows_from: the subject of
-    the finding that brings this one about; empty for a cause.
-    """
-
-    layer: Layer
-    subject: str
-    share: float
-    says: str
-    remedy: str
-    about: str = ""
-    follows_from: str = ""
 
 
 def findings(run: RunExplained) -> list[Finding]:
@@ -77,6 +51,7 @@ def findings(run: RunExplained) -> list[Finding]:
 
 def _candidates(run: RunExplained) -> Iterator[Finding]:
     yield from _event_loop(run)
+    yield from failures(run)
     for name, model in run.models.items():
         yield from _of_model(run, name, model)
     yield from _task_resources(run)
@@ -91,7 +66,7 @@ def _traced(finding: Finding, found: list[Finding], run: RunExplained) -> Findin
     ]
     if not causes:
         return finding
-    cause = min(causes, key=lambda cause: _LAYERS.index(cause.layer))
+    cause = min(causes, key=lambda cause: LAYERS.index(cause.layer))
     return msgspec.structs.replace(finding, follows_from=cause.subject)
 
 
@@ -99,15 +74,41 @@ def _brings_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:
     """Return whether `cause` is the kind of thing that `finding` comes from."""
     if cause.layer == "event_loop":
         return finding.layer != "event_loop"  # nothing in the worker moves meanwhile
+    if cause.layer == "failures":
+        return _failures_bring_about(cause, finding, run)
     if cause.layer in _OF_MODELS:
         return _model_brings_about(cause, finding, run)
     if cause.layer == "task_capacity":
         if finding.layer == "slow_column":
             return cause.about in run.columns[finding.about].resources
+        if finding.layer == "provider":  # calls that nobody waits with: their tasks are not let in
+            return _share_users(cause.about, finding.about, run)
         return finding.layer in ("task_share", "row_groups")
+    if cause.layer == "slow_column" and finding.layer == "row_groups":
+        return not _has_few_rows(cause, run)
     if cause.layer in ("slow_column", "retries"):
         return finding.layer in ("row_groups", "storage")
+    if cause.layer == "row_groups" and finding.layer == "slow_column":
+        return _has_few_rows(finding, run)
     return cause.layer == "row_groups" and finding.layer == "provider"
+
+
+def _failures_bring_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:
+    """Return whether what a column's failing tries hold, wait for or leave undone is the finding."""
+    failing = run.columns[cause.about]
+    if finding.layer in ("retries", "row_groups", "storage", "task_share"):
+        return True
+    if finding.layer == "slow_column":
+        return finding.about == cause.about
+    if finding.layer == "task_capacity":
+        return finding.about in failing.resources
+    return finding.layer in ("request_limit", "provider") and finding.about in failing.models
+
+
+def _has_few_rows(slow: Finding, run: RunExplained) -> bool:
+    """Return whether a column runs alone for want of rows to run beside it, and not for what a row takes."""
+    column = run.columns[slow.about]
+    return column.task_type == "cell" and bool(column.models)
 
 
 def _model_brings_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:
@@ -119,11 +120,19 @@ def _model_brings_about(cause: Finding, finding: Finding, run: RunExplained) -> 
     if finding.layer == "slow_column":
         return cause.about in run.columns[finding.about].models
     if finding.layer == "task_capacity":
-        users = [each for each in run.columns.values() if finding.about in each.resources]
-        return any(cause.about in each.models for each in users)
+        resource = run.resources[finding.about]
+        is_behind = resource.behind_models_seconds * 2 >= resource.short_seconds
+        return (is_behind or cause.layer in ("circuit", "cooldown")) and _share_users(
+            finding.about, cause.about, run
+        )
     if finding.layer == "retries":
         return cause.layer in ("circuit", "cooldown")
     return False
+
+
+def _share_users(resource: str, model: str, run: RunExplained) -> bool:
+    """Return whether any column takes the task resource for calls to the model."""
+    return any(resource in each.resources and model in each.models for each in run.columns.values())
 
 
 # -- the worker's loop, and models ------------------------------------------------------------------
@@ -222,6 +231,8 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
 
 def _task_resources(run: RunExplained) -> Iterator[Finding]:
     for name, resource in run.resources.items():
+        if _passes(name, run) > _ONE_PROCESS:  # more of it would be no faster
+            continue
         yield Finding(
             layer="task_capacity",
             subject=resource_name(name),
@@ -237,6 +248,12 @@ def _task_resources(run: RunExplained) -> Iterator[Finding]:
         says="ready tasks waited because their column had its share of a resource",
         remedy='raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded_borrow"',
     )
+
+
+def _passes(resource: str, run: RunExplained) -> float:
+    """Return how many tasks that take a resource were started in a second."""
+    users = [each for each in run.columns.values() if resource in each.resources]
+    return sum(each.started for each in users) / run.run.wall_seconds
 
 
 def _slow_columns(run: RunExplained) -> Iterator[Finding]:
@@ -264,8 +281,11 @@ def _faster(subject: str, column: ColumnExplained, run: RunExplained) -> str:
             f"groups at once: raise {row_groups_setting(run)}, lower row_group_size "
             f"(now {run.run.row_group_size})"
         )
+    if column.started > _ONE_PROCESS * run.run.wall_seconds:
+        rate = column.started / run.run.wall_seconds
+        return f"none of the settings: {rate:,.0f} tasks a second are about what one process can do"
     if "threads" in column.resources:
-        return f"make {subject} faster, or raise limits.threads if it waits for something outside"
+        return f"make {subject} faster, or raise {row_groups_setting(run)} if it waits for something outside"
     return (
         f"make {subject} faster; if its function is `async`, it must not compute for long or block: "
         "a plain one gets a thread"
@@ -280,7 +300,7 @@ def _the_rest(run: RunExplained) -> Iterator[Finding]:
         share=_share(run, run.row_groups.bound_seconds),
         says=f"no task was queued, and no row group beyond the {run.row_groups.concurrency} that may be in "
         "flight could bring any",
-        remedy=f"raise {rows}",
+        remedy=f"raise {rows}, or row_group_size (now {run.run.row_group_size})",
     )
     kinds = ", ".join(dict.fromkeys(each.kind for each in run.retries[:3]))
     yield Finding(
@@ -295,8 +315,15 @@ def _the_rest(run: RunExplained) -> Iterator[Finding]:
         subject="storage",
         share=_share(run, run.queue.storage_only_seconds),
         says="no task ran or was ready while row groups were read or written, or the run began or ended",
-        remedy=f"write to a faster disk, or raise {rows}: some are then worked on while others are written",
+        remedy=f"{_fewer_files(run)}write to a faster disk, or raise {rows}: some are then worked on while "
+        "others are written",
     )
+
+
+def _fewer_files(run: RunExplained) -> str:
+    """Return the remedy for row groups so small that their files are what takes time."""
+    size = run.run.row_group_size
+    return f"raise row_group_size (now {size}) for fewer files, " if size < _SMALL_ROW_GROUP else ""
 
 
 # -- words ------------------------------------------------------------------------------------------

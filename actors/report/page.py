@@ -12,7 +12,7 @@ import msgspec
 from actors.evidence.report import VerificationReport, render
 from actors.inspection.capacity_table import DETAILS, configured_rows, observed_rows
 from actors.inspection.explained import ExecutionExplained, RunExplained
-from actors.inspection.verdict import Finding
+from actors.inspection.finding import Finding
 from actors.inspection.words import percent, took
 from actors.report.figures import figures
 

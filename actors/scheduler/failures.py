@@ -5,6 +5,8 @@ Owns what has been tried and what was dropped, and the first error of the run.
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.scheduler.completion import CompletionTracker
 from actors.scheduler.facts import Facts
 from actors.scheduler.kept_answers import KeptAnswers
@@ -15,6 +17,9 @@ from messages.scheduler import DroppedRow
 from messages.task_admission import TaskLease
 from messages.tasks import SchedulableTask, Task, TaskError, TaskId, TaskOutcome
 from messages.telemetry import Event
+
+PROCESSOR: Final = "processor"
+"""Why a row was dropped that a processor did not keep."""
 
 
 class Failures:
@@ -107,7 +112,7 @@ class Failures:
         self.rows_dropped += len(offsets)
         text = f"dropped by processor {processor}"
         group.dropped += [
-            DroppedRow(group.first_row + offset, processor, 1, "processor", text) for offset in offsets
+            DroppedRow(group.first_row + offset, processor, 1, PROCESSOR, text) for offset in offsets
         ]
         return self._tracker.drop_rows(group.index, offsets)
 

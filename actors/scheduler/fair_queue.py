@@ -213,8 +213,12 @@ class FairTaskQueue:
     def reprice(self, name: GroupName) -> None:
         """Ask anew what a group's further tasks cost. Not while any of them is held."""
         group = self._groups.get(name)
-        if group is not None:
-            self._price(group)
+        if group is None:
+            return
+        stay = group.stay
+        self._price(group)
+        if group is self._turn and group.stay != stay and group.lane is not None and not group.parked:
+            self._push(group, group.lane)
 
     def correct(self, changes: Sequence[tuple[TaskGroupSpec, float]]) -> None:
         """Move groups on by what their dispatched tasks cost more than they were taken for, or back.

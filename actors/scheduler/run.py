@@ -5,6 +5,7 @@ Joins readiness, queue, values and failures, each of which owns its own question
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from actors.scheduler.cell_journal import CellJournal
@@ -14,7 +15,7 @@ from actors.scheduler.dispatch import Dispatcher
 from actors.scheduler.early_shutdown import EarlyShutdown
 from actors.scheduler.executions import TaskExecutions
 from actors.scheduler.facts import Facts
-from actors.scheduler.failures import Failures, error_of
+from actors.scheduler.failures import PROCESSOR, Failures, error_of
 from actors.scheduler.processors import apply_verdicts
 from actors.scheduler.provider_health import ProviderHealth
 from actors.scheduler.row_group_admission import RowGroupAdmission
@@ -110,7 +111,13 @@ class JobRun:
     def on_stored(self, message: RowGroupStored, now: float) -> list[Outgoing]:
         """Forget a row group that is on disk, and admit the next."""
         group = self.row_groups.acknowledge(message)
-        counts = {"row_group": group.index, "rows": message.rows, "dropped": len(group.dropped)}
+        counts: dict[str, Any] = {
+            "row_group": group.index,
+            "rows": message.rows,
+            "dropped": len(group.dropped),
+        }
+        if sorted_out := Counter(row.column for row in group.dropped if row.reason == PROCESSOR):
+            counts["sorted_out"] = dict(sorted_out)
         self.facts.add(Event("row_group_checkpointed", now, diagnostics=counts))
         return self.admit_row_groups(now)
 

@@ -46,6 +46,12 @@ WAIT_CAUSES: Final = ("circuit", "cooldown", "budget")
 RECOVERED: Final = "recovered"
 """The reason of a lease that takes the place of one whose actor was lost: it was acquired long before."""
 
+_MANY_ATTEMPTS: Final = 16
+"""A task of more attempts than this has them found by their ids, and not by looking through them all."""
+
+_AGES: Final = 1e12
+"""Seconds that nothing ever lasted."""
+
 _REMEMBERED_ENDED: Final = 4096
 """A request lease and the task's own come back by different ways: either may be the last to be told."""
 
@@ -113,6 +119,7 @@ class CorrelatedRuntimeView:
         self._complete: list[TaskTimeline] = []
         self._ended: dict[tuple[str, int], TaskTimeline] = {}
         self._ended_order: deque[tuple[str, int]] = deque()
+        self._by_id: dict[tuple[str, int], dict[int, AttemptTimeline]] = {}
 
     def add(self, placed: SequencedEvent) -> None:
         """Take the next event of either stream; one that is about no task execution changes nothing."""
@@ -125,7 +132,9 @@ class CorrelatedRuntimeView:
             self._task_event(event, self._timeline(correlation))
         elif kind in ATTEMPT_TIMES or kind in _WAIT_ENDS:
             key = (correlation.run_id, correlation.task_execution_id)
-            _attempt_event(event, self._ended.get(key) or self._timeline(correlation))
+            _attempt_event(
+                event, self._attempt_of(event, self._ended.get(key) or self._timeline(correlation))
+            )
 
     def pop_complete(self) -> list[TaskTimeline]:
         """Return the timelines that have ended since the last call, in order of their end."""
@@ -142,7 +151,9 @@ class CorrelatedRuntimeView:
 
     def forget(self, timeline: TaskTimeline) -> None:
         """Drop one that will never end: its task was taken out of the queue, of which no event tells."""
-        self._open.pop((timeline.correlation.run_id, timeline.task_execution_id), None)
+        key = (timeline.correlation.run_id, timeline.task_execution_id)
+        self._open.pop(key, None)
+        self._by_id.pop(key, None)
 
     def _timeline(self, correlation: RuntimeCorrelation) -> TaskTimeline:
         key = (correlation.run_id, correlation.task_execution_id)
@@ -169,11 +180,44 @@ class CorrelatedRuntimeView:
             self._ended[key] = timeline
             self._ended_order.append(key)
             if len(self._ended_order) > _REMEMBERED_ENDED:
-                self._ended.pop(self._ended_order.popleft(), None)
+                forgotten = self._ended_order.popleft()
+                self._ended.pop(forgotten, None)
+                self._by_id.pop(forgotten, None)
+
+    def _attempt_of(self, event: Event, timeline: TaskTimeline) -> AttemptTimeline:
+        """Return the attempt that the event is about, a new one if need be."""
+        attempts, asked = timeline.attempts, event.request_attempt_id
+        if not asked or len(attempts) <= _MANY_ATTEMPTS:
+            found = _among(attempts, event)
+            return _appended(attempts, asked) if found is None else found
+        key = (timeline.correlation.run_id, timeline.task_execution_id)
+        by_id = self._by_id.get(key)
+        if by_id is None:
+            by_id = self._by_id[key] = {attempt.request_attempt_id: attempt for attempt in attempts}
+        found = by_id.get(asked)
+        if found is None:
+            found = by_id[asked] = _appended(attempts, asked)
+        return found
 
 
-def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
-    attempt = _attempt_of(event, timeline)
+def _among(attempts: list[AttemptTimeline], event: Event) -> AttemptTimeline | None:
+    """Return the attempt that the event is about. A return may name its lease alone."""
+    for attempt in attempts:
+        if event.request_attempt_id:
+            if attempt.request_attempt_id == event.request_attempt_id:
+                return attempt
+        elif attempt.request_lease_id == event.request_lease_id:
+            return attempt
+    return None
+
+
+def _appended(attempts: list[AttemptTimeline], request_attempt_id: int) -> AttemptTimeline:
+    attempt = AttemptTimeline(request_attempt_id=request_attempt_id)
+    attempts.append(attempt)
+    return attempt
+
+
+def _attempt_event(event: Event, attempt: AttemptTimeline) -> None:
     attempt.resource = event.resource or attempt.resource
     attempt.request_lease_id = event.request_lease_id or attempt.request_lease_id
     kind = event.event_kind
@@ -190,21 +234,21 @@ def _attempt_event(event: Event, timeline: TaskTimeline) -> None:
 
 
 def _diagnosed(attempt: AttemptTimeline, kind: str, diagnostics: Mapping[str, Any]) -> None:
+    """Take what an event says beside its time. A log may have been damaged: numbers alone count."""
     if kind == "model_request_completed":
-        attempt.connection_seconds = diagnostics.get("connection_seconds", attempt.connection_seconds)
-        attempt.input_tokens = diagnostics.get("input_tokens", attempt.input_tokens)
-        attempt.output_tokens = diagnostics.get("output_tokens", attempt.output_tokens)
+        attempt.connection_seconds = _seconds(diagnostics, "connection_seconds") or attempt.connection_seconds
+        attempt.input_tokens = _count(diagnostics, "input_tokens")
+        attempt.output_tokens = _count(diagnostics, "output_tokens")
     elif kind in _WAITED:
-        attempt.waited_for = {name: diagnostics[name] for name in WAIT_CAUSES if diagnostics.get(name)}
+        waited = {name: _seconds(diagnostics, name) for name in WAIT_CAUSES}
+        attempt.waited_for = {name: seconds for name, seconds in waited.items() if seconds}
 
 
-def _attempt_of(event: Event, timeline: TaskTimeline) -> AttemptTimeline:
-    """Return the attempt that the event is about, a new one if need be. A return may name its lease alone."""
-    for attempt in timeline.attempts:
-        if event.request_attempt_id:
-            if attempt.request_attempt_id == event.request_attempt_id:
-                return attempt
-        elif attempt.request_lease_id == event.request_lease_id:
-            return attempt
-    timeline.attempts.append(AttemptTimeline(request_attempt_id=event.request_attempt_id))
-    return timeline.attempts[-1]
+def _seconds(said: Mapping[str, Any], name: str) -> float:
+    found = said.get(name)
+    return found if isinstance(found, int | float) and abs(found) < _AGES else 0.0
+
+
+def _count(said: Mapping[str, Any], name: str) -> int | None:
+    found = said.get(name)
+    return found if isinstance(found, int) else None

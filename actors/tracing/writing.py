@@ -12,7 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from actors.evidence.reader import LOG_FILE
-from actors.inspection.reading import LogTail
+from actors.inspection.reading import DAMAGED, LogTail
 from actors.telemetry.log_codec import LogFormatError
 from actors.tracing.trace_events import TraceEvent
 from actors.tracing.tracer import Tracer
@@ -65,7 +65,7 @@ def traced(records: Iterable[SequencedEvent | LogEntry], tail: LogTail) -> Itera
         tracer = tracer or Tracer(at)
         try:
             yield from tracer.log(record) if isinstance(record, LogEntry) else tracer.add(record)
-        except (ValueError, KeyError, msgspec.ValidationError):  # damaged, or written by hand
+        except DAMAGED:
             tail.unreadable += 1
     if tracer is not None:
         yield from tracer.finish()

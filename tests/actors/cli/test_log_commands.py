@@ -55,6 +55,15 @@ def test_verify_of_a_folder_without_a_log_exits_2(leasehold):
     assert "holds no actors.jsonl" in done.stderr
 
 
+def test_logs_of_what_is_no_log_exits_2(leasehold):
+    (leasehold.folder / "thing").write_text("some,table\n1,2\n")
+
+    done = leasehold("logs", "thing")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no actor log" in done.stderr
+
+
 def test_logs_shows_only_what_is_asked_for(leasehold, penguins):
     done = leasehold(
         "logs", penguins[1], "--actor", "scheduler", "--level", "info", "--kind", "row_group_admitted"

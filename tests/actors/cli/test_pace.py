@@ -43,6 +43,33 @@ def test_the_pace_is_that_of_the_last_half_minute():
     assert pace.seconds_left == pytest.approx(59.0)
 
 
+def test_the_column_that_will_be_done_last_tells_how_long_it_takes():
+    pace = Pace()
+    pace.note(0.0, a_job((0, 0, 100), (0, 0, 100)))
+    pace.note(10.0, a_job((100, 0, 100), (10, 0, 100)))
+
+    assert pace.rows_per_second == pytest.approx(1.0)
+    assert pace.seconds_left == pytest.approx(90.0)
+
+
+def test_a_column_that_gets_nothing_done_leaves_no_telling_however_fast_the_others_are():
+    pace = Pace()
+    pace.note(0.0, a_job((0, 0, 100), (0, 0, 100)))
+    pace.note(10.0, a_job((90, 0, 100), (0, 0, 100)))
+
+    assert (pace.rows_per_second, pace.seconds_left) == (0.0, None)
+
+
+def test_row_groups_are_gone_by_when_no_task_of_a_single_row_is_left():
+    pace = Pace()
+    pace.note(0.0, a_job((0, 0, 100), (0, 0, 10)))
+    pace.note(10.0, a_job((50, 0, 100), (0, 0, 10)))
+    assert pace.seconds_left == pytest.approx(10.0)
+
+    pace.note(20.0, a_job((100, 0, 100), (5, 0, 10)))
+    assert pace.seconds_left == pytest.approx(20.0)
+
+
 def test_the_first_look_goes_by_the_time_since_the_start():
     pace = Pace()
     pace.note(12.0, a_job((20, 0, 100), started_at=10.0))

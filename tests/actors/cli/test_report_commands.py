@@ -46,6 +46,18 @@ def test_what_cannot_be_read_or_written_is_told_with_its_place(leasehold, run_fo
         assert not (leasehold.folder / "file").exists()
 
 
+@pytest.mark.parametrize("command", ["report", "trace"])
+def test_nothing_is_written_over_the_log_that_it_is_read_from(leasehold, run_folder, command):
+    log = run_folder / "actors.jsonl"
+    before = log.read_bytes()
+
+    told = leasehold(command, run_folder, "-o", log)
+
+    assert told.returncode == 2
+    assert "is the log itself" in told.stderr
+    assert log.read_bytes() == before
+
+
 def test_without_its_library_a_report_says_how_to_install_it(run_folder):
     blocked = (
         "import sys; sys.modules['plotly'] = None; sys.modules['plotly.offline'] = None; "

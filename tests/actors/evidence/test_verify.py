@@ -587,6 +587,16 @@ def test_r13_rows_that_are_not_conserved_are_caught(verified, rows, what):
     assert what in "\n".join(violation.message for violation in report.violations)
 
 
+def test_r13_a_log_that_is_cut_off_tells_the_rows_that_its_checkpoints_hold(verified):
+    script = Script().start()
+    script.admit_row_groups(0)
+    script.checkpoint(0, rows=1, dropped=1)
+
+    report = verified(script.events)
+
+    assert (report.counts.rows_written, report.counts.rows_dropped) == (1, 1)
+
+
 def test_r13_a_checkpoint_that_loses_a_row_is_caught(verified):
     events = a_run().events
     at = line_of(events, "row_group_checkpointed")

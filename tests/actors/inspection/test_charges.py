@@ -111,9 +111,32 @@ def test_a7_a_wait_that_brought_no_lease_ends_when_it_was_given_up():
     assert charged == {"task_capacity": 2.0, "request_limit": 1.0, "local_compute": 7.0}
 
 
+def test_o7_the_pause_before_a_failed_call_is_made_again_is_a_retrys_and_not_the_tasks_own_work():
+    failed = an_attempt(asked=2.0, granted=2.0, done=3.0)
+    failed.outcome = "provider_failure"
+    again = an_attempt(asked=7.0, granted=7.0, done=8.0)
+
+    charged = seconds(a_timeline(failed, again, ready=0.0, leased=2.0))
+
+    assert charged == {"task_capacity": 2.0, "provider": 2.0, "retry": 4.0, "local_compute": 2.0}
+
+
+def test_o7_between_calls_that_were_answered_and_after_the_last_a_task_does_its_own_work():
+    answered, failed = (
+        an_attempt(asked=2.0, granted=2.0, done=3.0),
+        an_attempt(asked=6.0, granted=6.0, done=8.0),
+    )
+    answered.outcome, failed.outcome = "success", "provider_failure"
+
+    charged = seconds(a_timeline(answered, failed, ready=0.0, leased=2.0))
+
+    assert charged == {"task_capacity": 2.0, "provider": 3.0, "local_compute": 5.0}
+
+
 moments = st.none() | st.floats(0.0, 20.0)
 attempts = st.builds(
     AttemptTimeline,
+    outcome=st.sampled_from(["success", "provider_failure"]),
     request_attempt_id=st.integers(1, 9),
     request_wait_started_at=moments,
     request_wait_completed_at=moments,

@@ -13,6 +13,8 @@ from actors.evidence.reader import read_events
 from actors.harness import Harness
 from actors.inspection.charges import micros
 from actors.inspection.reading import LogStory
+from actors.inspection.verdict import findings
+from actors.tracing import write_trace
 from bench.noop_jobs import one_column
 from messages import (
     ChatColumn,
@@ -20,6 +22,7 @@ from messages import (
     Latency,
     Limits,
     ModelConfig,
+    Processor,
     PythonColumn,
     SequenceColumn,
     SimulatedProvider,
@@ -157,6 +160,60 @@ def test_a_damaged_line_is_counted_and_passed_over(tmp_path):
 
     assert story.story.explain().unreadable_lines == 3
     assert story.story.explain().run.status == "succeeded"
+
+
+def keep_odd_ones(rows):
+    return [row["n"] % 2 == 1 for row in rows]
+
+
+def test_r8_a_run_tells_which_processor_did_not_keep_its_rows(tmp_path):
+    path = tmp_path / "log.jsonl"
+    job = Job(
+        name="sorted",
+        rows=10,
+        row_group_size=5,
+        columns={"n": SequenceColumn()},
+        processors={"tidy": Processor(stage="post_batch", function=keep_odd_ones)},
+    )
+    run(job, path)
+
+    story = LogStory(path)
+    story.read_on()
+
+    assert [(each.column, each.kind, each.count) for each in story.story.explain().drops] == [
+        ("tidy", "processor", 5)
+    ]
+
+
+BROKEN = {
+    "captured_at": 1e308,
+    "resource": "",
+    "task_execution_id": {},
+    "diagnostics": {"reasons": 7, "short_of": 0.5, "input_tokens": [1], "cooldown": "x", "row_group": {}},
+}
+
+
+@pytest.mark.parametrize("field", BROKEN)
+def test_o7_whatever_a_damaged_line_holds_the_rest_is_told_and_the_charges_add_up(field, tmp_path):
+    path = tmp_path / "log.jsonl"
+    run(a_busy_job(), path)
+    lines = path.read_bytes().splitlines()
+    for place in range(3, len(lines) - 1, 5):
+        told = msgspec.json.decode(lines[place])
+        if field in told:
+            lines[place] = msgspec.json.encode(told | {field: BROKEN[field]})
+    lines += lines[3:-1]  # and a part of it twice
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+    story = LogStory(path)
+    story.read_on()
+    told = story.story.explain()
+    write_trace(path, tmp_path / "trace.json")
+
+    assert findings(told) is not None
+    assert told.task_microseconds == sum(told.charges.values())
+    by_column = sum(sum(column.charges.values()) for column in told.columns.values())
+    assert told.task_microseconds == by_column + told.charges["checkpoint"]
 
 
 @pytest.mark.parametrize("actor", ["task_admission", "request_admission", "worker", "telemetry"])

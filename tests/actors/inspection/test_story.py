@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from actors.inspection.verdict import findings
 from messages.telemetry import LogEntry
 from tests.actors.evidence.log_script import CHAT, a_run
 from tests.actors.inspection.story_builders import TimedScript, explained, told
@@ -306,3 +307,35 @@ def test_a_grant_at_once_is_no_wait():
 
     assert (model.most_waiting, model.waiting_curve, model.waiting_seconds) == (0, (), 0.0)
     assert model.free_seconds == 2.0
+
+
+def test_a_model_is_not_what_is_waited_for_while_calls_wait_for_another():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    task, other = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    script.asks(task, 1, at=0.0)
+    script.sent(task, 1, at=0.0)
+    asked = {"request_attempt_id": 2, "resource": "sim/writer-2/chat"}
+    script.emit("request_wait_started", other, at=1.0, **asked)
+    script.emit("request_wait_completed", other, at=3.0, **asked)
+    script.emit("request_lease_acquired", other, at=3.0, request_lease_id=2, **asked)
+    script.replied(task, 1, at=5.0)
+    script.over(at=6.0)
+
+    models = explained(script).models
+
+    assert (models[MODEL].free_seconds, models["sim/writer-2/chat"].free_seconds) == (3.0, 3.0)
+
+
+def test_r8_rows_that_a_processor_did_not_keep_are_told_with_its_name_and_are_no_failure():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    counts = {"row_group": 0, "rows": 1, "dropped": 1, "sorted_out": {"words": 1}}
+    script.emit("row_group_checkpointed", at=1.0, diagnostics=counts)
+    script.over(at=2.0, status="partial")
+
+    run = explained(script)
+
+    assert [(each.column, each.kind, each.count) for each in run.drops] == [("words", "processor", 1)]
+    assert (run.columns["words"].dropped_rows, run.columns["words"].failed) == (1, 0)
+    assert "failures" not in {finding.layer for finding in findings(run)}

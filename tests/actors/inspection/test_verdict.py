@@ -204,3 +204,164 @@ def test_causes_come_before_consequences_and_each_in_the_order_of_its_weight():
 
 def test_a_run_that_has_only_just_begun_was_held_back_by_nothing():
     assert verdict(TimedScript()) == []
+
+
+def a_failing_model_column(*, outcome="provider_failure", kind="retryable_failure", told="retry_deferred"):
+    """A task whose every call fails, and another that queues behind it for all of the time."""
+    script = TimedScript(cap=1)
+    script.admitted(at=0.0)
+    failing, queued = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    for task in (failing, queued):
+        script.ready(task, at=0.0)
+    script.leased(failing, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["llm_wait"])
+    script.asks(failing, 1, at=0.0)
+    script.sent(failing, 1, at=0.0)
+    script.replied(failing, 1, at=9.0, outcome=outcome)
+    script.ended(failing, at=9.0, outcome=kind)
+    script.emit(told, failing, at=9.0, reason_or_outcome=outcome)
+    script.leased(queued, at=9.0)
+    script.over(at=10.0, status="cancelled")
+    return script
+
+
+def test_work_that_fails_is_the_cause_of_what_fills_up_behind_it():
+    first, *others = verdict(a_failing_model_column())
+
+    assert (first.layer, first.subject, first.share) == ("failures", "columns.story", 1.0)
+    assert "1 of 2 tries failed (provider_failure)" in first.says
+    assert first.remedy.startswith("see to the provider of models.writer: `leasehold check JOB --probe`")
+    [behind] = [finding for finding in others if finding.layer == "task_capacity"]
+    assert (behind.about, behind.follows_from) == ("llm_wait", "columns.story")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "remedy"),
+    [
+        ("provider_timeout", "models.writer.timeout_seconds"),
+        ("task_timeout", "columns.story.timeout_seconds"),
+        ("user_exception", "dropped.jsonl"),
+    ],
+)
+def test_what_helps_against_failures_depends_on_their_kind(outcome, remedy):
+    given_up = {"kind": "non_retryable_failure", "told": "non_retryable_dropped"}
+
+    first = verdict(a_failing_model_column(outcome=outcome, **given_up))[0]
+
+    assert first.layer == "failures"
+    assert first.says.endswith("; given up, with their rows: 1")
+    assert remedy in first.remedy
+
+
+@pytest.mark.parametrize("refused", ["rate_limited", "queue_timeout", "circuit_open"])
+def test_a4_a_call_that_a_provider_has_no_room_for_is_no_failing_work(refused):
+    run = explained(a_failing_model_column(outcome=refused))
+
+    assert run.columns["story"].failing_seconds == 0.0
+    assert "failures" not in {finding.layer for finding in findings(run)}
+
+
+def test_a_model_column_runs_alone_for_want_of_row_groups_that_would_bring_more_calls():
+    script = TimedScript(rows=8)
+    script.admitted(0, at=0.0)
+    script.admitted(1, at=0.0)
+    calling, other = script.correlation("story"), script.correlation("words")
+    script.ready(calling, at=0.0)
+    script.leased(calling, at=0.0)
+    script.queue("queue_empty", at=0.0)
+    script.asks(calling, 1, at=0.0)
+    script.sent(calling, 1, at=0.0)
+    script.replied(calling, 1, at=8.0)
+    script.ended(calling, at=8.0)
+    script.ready(other, at=8.0)
+    script.leased(other, at=8.0)
+    script.ended(other, at=9.0)
+    script.over(at=10.0, status="cancelled")
+
+    first, *others = verdict(script)
+
+    assert (first.layer, first.share) == ("row_groups", 0.9)
+    assert first.remedy == "raise limits.row_group_concurrency (now 2), or row_group_size (now 2)"
+    assert ("slow_column", "limits.row_group_concurrency") in {
+        (each.layer, each.follows_from) for each in others
+    }
+
+
+def test_nothing_is_in_the_way_of_tasks_that_a_stopping_job_does_not_want():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    running, queued = script.correlation("words", row_index=0), script.correlation("words", row_index=1)
+    script.ready(running, at=0.0)
+    script.ready(queued, at=0.0)
+    script.leased(running, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["local"])
+    script.ended(running, at=8.0)
+    script.over(at=10.0, status="early_shutdown")
+
+    run = explained(script, entries=[LogEntry(2.0, "scheduler", "warning", "job_stopping", {})])
+
+    assert run.resources["local"].short_seconds == 2.0
+
+
+def test_small_row_groups_are_named_where_their_files_take_the_time():
+    script = TimedScript()
+    script.admitted(at=0.0)
+    script.stored(at=9.0)
+    script.over(at=10.0)
+
+    [storage] = [finding for finding in verdict(script) if finding.layer == "storage"]
+
+    assert storage.remedy.startswith("raise row_group_size (now 2) for fewer files, ")
+
+
+def test_a_resource_that_thousands_of_tasks_pass_in_a_second_holds_nothing_back():
+    script = TimedScript(rows=8)
+    script.admitted(at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["local"])
+    for place in range(60):
+        task = script.correlation("words", row_index=place)
+        script.ready(task, at=place * 1e-4)
+        script.leased(task, at=place * 1e-4)
+        script.ended(task, at=(place + 1) * 1e-4)
+        script.queue("admission_blocked", at=(place + 1) * 1e-4, short_of=["local"])
+    last = script.correlation("story")
+    script.ready(last, at=6e-3)
+    script.leased(last, at=6e-3)
+    script.over(at=6.1e-3)
+
+    found = {finding.layer: finding for finding in verdict(script)}
+
+    assert "task_capacity" not in found
+    assert found["slow_column"].remedy.startswith("none of the settings: 9,")
+
+
+def test_calls_that_nobody_waits_with_are_no_cause_while_tasks_queue_for_a_resource():
+    script = TimedScript(cap=4)
+    script.admitted(at=0.0)
+    calling, queued = script.correlation("story", row_index=0), script.correlation("story", row_index=1)
+    for task in (calling, queued):
+        script.ready(task, at=0.0)
+    script.leased(calling, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["llm_wait"])
+    script.asks(calling, 1, at=0.0)
+    script.sent(calling, 1, at=0.0)
+    script.replied(calling, 1, at=8.0)
+    script.ended(calling, at=8.0)
+    script.leased(queued, at=8.0)
+    script.over(at=10.0)
+
+    first, *others = verdict(script)
+
+    assert (first.layer, first.subject, first.share) == ("task_capacity", "limits.llm_wait", 0.8)
+    assert ("provider", "limits.llm_wait") in {(each.layer, each.follows_from) for each in others}
+
+
+def test_a_resource_that_was_short_while_no_call_waited_is_not_the_models_doing():
+    script = a_full_model(until=5.0)
+    script.queue("queue_empty", at=0.0)
+    script.queue("admission_blocked", at=5.0, short_of=["llm_wait"])
+    script.over(at=10.0)
+
+    causes = {(each.layer, each.share) for each in verdict(script) if not each.follows_from}
+
+    assert {("request_limit", 0.5), ("task_capacity", 0.5)} <= causes

@@ -177,3 +177,15 @@ class PricedQueueMachine(RuleBasedStateMachine):
 
 PricedQueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestPricedQueueMachine = PricedQueueMachine.TestCase
+
+
+def test_q1_a_group_that_has_the_turn_keeps_it_by_its_new_price():
+    prices = Prices({name: TaskCost(1.0, 0.0, 0.0) for name in "ab"})
+    queue = FairTaskQueue(prices)
+    queue.enqueue([an_item(1, a_group("a")), an_item(2, a_group("b")), an_item(3, a_group("a"))])
+    first = queue.select_next(lambda _: True)
+    queue.hold(first)
+    queue.commit(first)
+    prices["a"] = TaskCost(1.0, 0.0, 2.0)
+    queue.reprice("a")
+    assert queue.select_next(lambda _: True).item.task_id == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.evidence.reader import read_events
 from actors.telemetry.timeline import ATTEMPT_TIMES, TASK_TIMES, CorrelatedRuntimeView
 from messages.telemetry import SequencedEvent
@@ -48,6 +50,32 @@ def test_complete_timelines_are_given_once_and_then_forgotten():
     assert len(view.pop_complete()) == 1
     assert view.pop_complete() == []
     assert view.open_timelines() == []
+
+
+def test_the_attempts_of_a_task_that_makes_many_calls_are_found_without_looking_through_them_all():
+    class Compared(int):
+        """A number that counts how often anything was compared with it."""
+
+        times = 0
+
+        def __eq__(self, other):
+            Compared.times += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    script = Script()
+    calls = 500
+    script.run(script.correlation("story"), attempts=calls)
+    for event in script.events:
+        if event.request_attempt_id:
+            msgspec.structs.force_setattr(event, "request_attempt_id", Compared(event.request_attempt_id))
+
+    [timeline] = view_of(script.events).pop_complete()
+
+    assert [int(attempt.request_attempt_id) for attempt in timeline.attempts] == list(range(1, calls + 1))
+    assert all(None not in times(attempt, ATTEMPT_TIMES) for attempt in timeline.attempts)
+    assert Compared.times < 20 * calls
 
 
 def test_an_execution_that_has_not_ended_is_open():
