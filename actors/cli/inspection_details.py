@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from actors.cli.inspection_screen import Line, one_line_kept, spark
 from actors.inspection.explained import ModelExplained, RunExplained
-from actors.inspection.timelines import TimelineExplained
+from actors.inspection.timelines import Step, TimelineExplained
 from actors.inspection.words import took
+
+_MOST_STEPS: Final = 100
+"""So many steps of a timeline are told from its beginning, and as many from its end."""
 
 
 def timeline_lines(found: tuple[TimelineExplained, ...], total: int) -> Iterator[Line]:
@@ -18,8 +22,7 @@ def timeline_lines(found: tuple[TimelineExplained, ...], total: int) -> Iterator
         outcome = each.timeline.outcome or "has not ended"
         where = f"{about.task_column}, {row}row group {about.row_group}"
         yield Line("heading", one_line_kept(f"task {about.task_execution_id}: {where}: {outcome}"))
-        for step in each.steps:
-            yield Line("", one_line_kept(f"  {step.at:12.6f} s  {step.what}"))
+        yield from _steps(each.steps)
         if each.waiting_for and not each.timeline.outcome:
             yield Line("bad", one_line_kept(f"  waits for {each.waiting_for}"))
         charged = sorted(each.charges.items(), key=lambda charge: -charge[1])
@@ -27,6 +30,16 @@ def timeline_lines(found: tuple[TimelineExplained, ...], total: int) -> Iterator
         yield Line("faint", f"  spent on: {spent or 'nothing'}")
     if total > len(found):
         yield Line("faint", f"... and {total - len(found)} more")
+
+
+def _steps(steps: tuple[Step, ...]) -> Iterator[Line]:
+    """Yield a timeline's steps; of a task with thousands of calls the first and the last."""
+    left_out = len(steps) - 2 * _MOST_STEPS
+    for place, step in enumerate(steps):
+        if place == _MOST_STEPS and left_out > 0:
+            yield Line("faint", f"  ... and {left_out} more steps: --json has them all")
+        if not _MOST_STEPS <= place < _MOST_STEPS + left_out:
+            yield Line("", one_line_kept(f"  {step.at:12.6f} s  {step.what}"))
 
 
 def model_lines(name: str, model: ModelExplained, run: RunExplained) -> Iterator[Line]:

@@ -36,6 +36,12 @@ def slow_runs(tmp_path_factory):
     ("job", "cause", "remedies"),
     [
         (
+            "hasty_timeout",
+            "1. failures",
+            ["does not reply in time", "raise models.writer.timeout_seconds"],
+        ),
+        ("narrow_door", "1. task_capacity", ["raise limits.llm_wait (now 3)"]),
+        (
             "cap_of_one",
             "1. request_limit",
             ["models.judge.max_parallel_requests (now 1)", "raise"],
@@ -58,7 +64,7 @@ def test_the_first_screen_of_a_badly_configured_job_names_the_cause_and_the_reme
 ):
     folder, runs = slow_runs
     told, ran = runs[job]
-    assert ran.returncode == 0, told
+    assert ran.returncode == (3 if job == "hasty_timeout" else 0), told
 
     done = Command(folder)("inspect", job)
 
@@ -113,6 +119,30 @@ def test_a_task_is_shown_with_every_step_and_what_it_waited_for(inspected):
     ):
         assert step in text
     assert "spent on:" in steps[-1]
+
+
+def test_of_a_task_with_thousands_of_calls_the_first_and_the_last_steps_are_shown(leasehold):
+    calls = (
+        "import asyncio\n"
+        "async def ask(n, models):\n"
+        "    await asyncio.gather(*(models.w.chat(str(i)) for i in range(300)))\n"
+        "    return 1\n"
+    )
+    (leasehold.folder / "many.py").write_text(calls)
+    (leasehold.folder / "many.toml").write_text(
+        'name = "many"\nrows = 1\n[providers.sim]\nkind = "simulated"\nlatency_ms = { mean = 1 }\n'
+        '[models.w]\nprovider = "sim"\nmodel = "m"\nmax_parallel_requests = 100\n'
+        '[columns.n]\nkind = "sequence"\n[columns.a]\nkind = "python"\nfunction = "many:ask"\n'
+    )
+    assert leasehold("run", "many.toml", "--out", "many", "--quiet").returncode == 0
+
+    lines = leasehold("inspect", "many", "--row", "0").stdout.splitlines()
+
+    [left_out] = [line for line in lines if "more steps: --json has them all" in line]
+    assert len(lines) < 250
+    assert lines.index(left_out) > 100
+    assert len(lines) - lines.index(left_out) > 100
+    assert lines[-1].startswith("  spent on:")
 
 
 def test_a_row_is_shown_with_every_task_that_made_it(inspected):
