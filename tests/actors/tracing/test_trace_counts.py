@@ -91,6 +91,8 @@ def held_by_log(path):
     of_task = [
         each for each in events if each.correlation and each.correlation.task_execution_id in executions
     ]
+    asked = asked_under_a_lease(events, executions)
+    of_task = [each for each in of_task if each.request_attempt_id in asked]
     waits = {each.request_attempt_id: each.captured_at for each in kinds(of_task, "request_wait_started")}
     granted = {
         each.request_attempt_id: each.captured_at
