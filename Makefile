@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.installed
 JOB    ?= bench/jobs/penguins.toml
 OUT    ?= out/penguins
 SEEDS  ?= 1000
+# One more than there are processors: many tests wait for timers and child processes.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 BENCH  ?=
 
 .PHONY: run test check types lint format unit simulate bench bench-smoke bench-setup clean
@@ -34,7 +36,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 simulate: $(STAMP) ## SEEDS random worlds on virtual time, faults included; a failing one prints how to replay it
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
