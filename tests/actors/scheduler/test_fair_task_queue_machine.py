@@ -31,6 +31,9 @@ class Shares:
         self._active = {}  # group -> whether it came while others were held and not yet committed
         self._since = {}
 
+    def __contains__(self, name):
+        return name in self._active
+
     def begin(self, name, *, late):
         for other in self._active:
             self._since[frozenset((name, other))] = dict(self._served)
@@ -46,8 +49,9 @@ class Shares:
         for one, other in itertools.permutations(self._active, 2):
             since = self._since[frozenset((one, other))]
             ahead = self._share(one, since) - self._share(other, since)
-            # What was held when the other came is committed after it: that is not being ahead.
-            if not self._active[other]:
+            # What was held when one of them came is committed after it: that is not being ahead of it, nor is
+            # it being ahead to make up for that.
+            if not (self._active[one] or self._active[other]):
                 assert ahead <= 1 / self._weights[one] + 1 / self._weights[other] + 1e-6, (one, other)
 
     def _share(self, name, since):
@@ -71,8 +75,9 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue(self, name, count):
         if not self._queued_of(name):
             self.shares.begin(name, late=bool(self.held))
-        elif not self.ready[name] and name not in self.parked:
-            # All it had was held: it could not be selected for a while, so it begins anew.
+        elif not self.ready[name] and name in self.shares:
+            # All it had was held: it could not be selected for a while, so it begins anew. One that was passed
+            # over is no longer compared: it keeps the place that it had, and may make up for all it missed.
             self.shares.end(name)
             self.shares.begin(name, late=True)
         new = [self.last_id + 1 + number for number in range(count)]
