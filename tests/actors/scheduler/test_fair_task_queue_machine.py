@@ -76,8 +76,8 @@ class QueueMachine(RuleBasedStateMachine):
         if not self._queued_of(name):
             self.shares.begin(name, late=bool(self.held))
         elif not self.ready[name] and name in self.shares:
-            # All it had was held: it could not be selected for a while, so it begins anew. One that was passed
-            # over is no longer compared: it keeps the place that it had, and may make up for all it missed.
+            # All it had was held: it could not be selected for a while, so it begins anew. One that was
+            # passed over is no longer compared: it keeps its place, and may make up for all it missed.
             self.shares.end(name)
             self.shares.begin(name, late=True)
         new = [self.last_id + 1 + number for number in range(count)]
