@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 
 import pytest
 from pykka._envelope import Envelope
@@ -97,14 +98,17 @@ def test_an_actor_is_named_once_per_episode(watch, reports, reader):
 
 def test_a_deep_mailbox_that_moves_is_not_stuck(watch, reports):
     """Every message has waited for longer than the patience, and yet the actor works."""
-    inbox, moves = Inbox(), threading.Event()
+    inbox, moves, longest = Inbox(), threading.Event(), 0.0
     for number in range(60):
         inbox.put(Envelope(number))
     watch(busy=inbox)
     while not inbox.empty():
+        began = time.monotonic()
         inbox.get()
         moves.wait(PATIENCE / 8)
-    assert reports.empty()
+        longest = max(longest, time.monotonic() - began)
+    # On a machine that has no time for this thread the mailbox does stand still, and is rightly reported.
+    assert reports.empty() or longest > PATIENCE / 2
 
 
 def test_an_actor_that_waits_for_work_is_not_stuck(watch, reports):
