@@ -7,8 +7,7 @@ STAMP  := $(VENV)/.installed
 JOB    ?= bench/jobs/penguins.toml
 OUT    ?= out/penguins
 SEEDS  ?= 1000
-# One more than there are processors: many tests wait for timers and child processes.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+WORKERS ?= auto
 BENCH  ?=
 
 .PHONY: run test check types lint format unit simulate bench bench-smoke bench-setup clean
