@@ -1,9 +1,11 @@
-"""What holds for every test: how property tests explore."""
+"""What holds for every test: how property tests explore, and what is no garbage."""
 
 from __future__ import annotations
 
+import gc
 import os
 
+import pytest
 from hypothesis import settings
 
 # A busy machine is no failure, so no example has a deadline. A change is judged by the same examples every
@@ -11,3 +13,13 @@ from hypothesis import settings
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Thousands of tests are no garbage: nobody looks among them for some, neither now nor after each test."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
