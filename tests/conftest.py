@@ -17,7 +17,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Thousands of tests are no garbage: nobody looks among them for some, neither now nor after each test."""
+    """Collected tests are no garbage: nobody looks among them for some, neither now nor after a test."""
     gc.disable()
     collected = yield
     gc.freeze()

@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,11 +16,11 @@ from actors.harness.behaviours import Answer, Break
 from actors.harness.misbehaving_server import MisbehavingServer
 from messages._base import ACTOR_NAMES
 from messages.job_file import load_job
+from tests.forked_command import ROOT, run_command
 
 MARK = "XSECRETX"
 KEY = "sk-YSECRETY-key"
 ROWS = 24
-ROOT = Path(__file__).parent.parent
 
 FUNCTIONS = f"""
 MARK = "{MARK}"
@@ -153,15 +150,8 @@ def folder(tmp_path_factory):
 
 def leasehold(folder, *arguments):
     """Run the command line as a user does; return what it said on both streams."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "actors", *arguments],
-        cwd=folder,
-        env=os.environ | {"SECRET_KEY": KEY, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = os.environ | {"SECRET_KEY": KEY, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    ran = run_command(arguments, cwd=folder, env=env, timeout=60)
     return f"$ {' '.join(arguments)} -> {ran.returncode}\n{ran.stdout}{ran.stderr}"
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 
 import msgspec
@@ -35,8 +34,8 @@ from messages import (
     Source,
 )
 from messages.storage import JournalCells, RowGroupStored
+from tests.forked_command import ROOT, run_command
 from tests.resumable import (
-    ROOT,
     NotingClient,
     a_job,
     calls_in,
@@ -374,8 +373,7 @@ def test_the_command_resumes_with_a_log_of_its_own_and_verify_reads_the_latest(t
     job.write_text('name = "small"\nrows = 20\n[columns.n]\nkind = "sequence"\n')
 
     def leasehold(*arguments):
-        command = [sys.executable, "-m", "actors", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+        return run_command(arguments, cwd=ROOT, env=os.environ, timeout=50)
 
     assert leasehold("run", job, "--out", out, "--resume", "--quiet").returncode == 0
     again = leasehold("run", job, "--out", out, "--resume", "--rows", "30")

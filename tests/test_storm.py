@@ -8,9 +8,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -31,6 +28,7 @@ from messages import (
     SequenceColumn,
     SimulatedProvider,
 )
+from tests.forked_command import ROOT, run_command
 
 STORM_SECONDS = 2.0
 REFUSAL = Answer(429, retry_after=0.05, delay=0.001)
@@ -149,16 +147,7 @@ backoff_seconds = 0.02
 
 
 def leasehold(arguments, folder):
-    root = Path(__file__).parents[1]
-    return subprocess.run(
-        [sys.executable, "-m", "actors", *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(root), "PATH": ""},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    return run_command(arguments, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, timeout=50)
 
 
 def test_a9_stop_exits_1_names_the_provider_and_the_counts_and_says_how_to_go_on(tmp_path):

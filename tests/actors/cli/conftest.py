@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,7 @@ from messages.request_admission import (
 from messages.scheduler import GeneratorProgress, SchedulerSnapshot
 from messages.task_admission import TaskAdmissionSnapshot, TaskAdmissionView
 from messages.tasks import RequestResourceKey
-
-ROOT = Path(__file__).parents[3]
+from tests.forked_command import ROOT, run_command
 
 JOB = """
 name = "small"
@@ -67,11 +65,7 @@ class Command:
 
     def __init__(self, folder):
         self.folder = folder
-        self._process = {
-            "args": [sys.executable, "-m", "actors"],
-            "cwd": folder,
-            "env": {**os.environ, "PYTHONPATH": str(ROOT)},
-        }
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def job(self, function="plain", *, rows=30, text=JOB):
         """Write a job file whose cells are made by one of `FUNCTIONS`; return its name."""
@@ -81,15 +75,13 @@ class Command:
 
     def __call__(self, *args):
         """Run to the end; return the completed process, its output as text."""
-        process = dict(self._process)
-        command = [*process.pop("args"), *map(str, args)]
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, **process)
+        return run_command(args, cwd=self.folder, env=self._env, timeout=30)
 
     def start(self, *args, **streams):
-        """Start, with its output as text on pipes where nothing else is said."""
-        process = dict(self._process)
+        """Start a fresh interpreter, with its output as text on pipes where nothing else is said."""
+        command = [sys.executable, "-m", "actors", *map(str, args)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        return subprocess.Popen([*process.pop("args"), *map(str, args)], text=True, **streams, **process)
+        return subprocess.Popen(command, cwd=self.folder, env=self._env, text=True, **streams)
 
 
 @pytest.fixture
