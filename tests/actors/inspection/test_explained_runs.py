@@ -18,6 +18,7 @@ from actors.tracing import write_trace
 from bench.noop_jobs import one_column
 from messages import (
     ChatColumn,
+    FailurePolicy,
     Job,
     Latency,
     Limits,
@@ -59,6 +60,7 @@ def a_busy_job(**more) -> Job:
             "last": PythonColumn(function=reversed_batch, scope="batch"),
         },
         limits=Limits(local=3, row_group_concurrency=2, group_limit_factor=2, policy="strict_fair"),
+        failure=FailurePolicy(backoff_seconds=0.02),
         **more,
     )
 

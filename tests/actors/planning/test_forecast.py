@@ -66,7 +66,7 @@ def keep_all(rows: list) -> list:
         a_job(limits=Limits(llm_wait=1), rows=15),
         a_job(
             providers={
-                "sim": SimulatedProvider(latency_ms=Latency(20), script=(ScriptStep(latency_factor=2.0),))
+                "sim": SimulatedProvider(latency_ms=Latency(10), script=(ScriptStep(latency_factor=2.0),))
             }
         ),
     ],
