@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from functools import partial
@@ -20,59 +21,18 @@ def first_cause(screen):
     return lines[at + 1], lines[at + 2]
 
 
-@pytest.fixture(scope="module")
-def slow_runs(tmp_path_factory):
-    """Run the badly configured jobs side by side: they mostly wait. Return where, and how each ended."""
-    folder = tmp_path_factory.mktemp("slow")
-    leasehold = Command(folder)
-    names = sorted(path.stem for path in SLOW_JOBS.glob("*.toml"))
-    running = {
-        name: leasehold.start("run", SLOW_JOBS / f"{name}.toml", "--out", name, "--quiet") for name in names
-    }
-    return folder, {name: (process.communicate(timeout=30)[1], process) for name, process in running.items()}
-
-
-@pytest.mark.parametrize(
-    ("job", "cause", "remedies"),
-    [
-        (
-            "hasty_timeout",
-            "1. failures",
-            ["does not reply in time", "raise models.writer.timeout_seconds"],
-        ),
-        ("narrow_door", "1. task_capacity", ["raise limits.llm_wait (now 3)"]),
-        (
-            "cap_of_one",
-            "1. request_limit",
-            ["models.judge.max_parallel_requests (now 1)", "raise"],
-        ),
-        (
-            "slow_root",
-            "1. slow_column",
-            ["make columns.landing faster", "limits.row_group_concurrency (now 1)"],
-        ),
-        (
-            "cooling_provider",
-            "1. cooldown",
-            ["lower models.writer.max_parallel_requests (now 16)", "models.writer.requests_per_minute"],
-        ),
-        ("blocked_loop", "1. event_loop", ["columns.weighed plain (not `async`)", "asyncio.sleep"]),
-    ],
-)
-def test_the_first_screen_of_a_badly_configured_job_names_the_cause_and_the_remedy(
-    slow_runs, job, cause, remedies
-):
-    folder, runs = slow_runs
-    told, ran = runs[job]
-    assert ran.returncode == (3 if job == "hasty_timeout" else 0), told
-
-    done = Command(folder)("inspect", job)
-
-    assert done.returncode == 0, done.stderr
-    found, remedy = first_cause(done.stdout)
-    assert found.strip().startswith(cause)
-    assert all(part in remedy for part in remedies), remedy
-    assert len(done.stdout.splitlines()) < 50
+@pytest.fixture(scope="module", autouse=True)
+def started(tmp_path_factory):
+    """Start the badly configured jobs side by side: they mostly wait, and other tests run meanwhile."""
+    leasehold = Command(tmp_path_factory.mktemp("slow"))
+    with contextlib.ExitStack() as running:
+        jobs = {}
+        for path in sorted(SLOW_JOBS.glob("*.toml")):
+            jobs[path.stem] = running.enter_context(
+                leasehold.start("run", path, "--out", path.stem, "--quiet")
+            )
+            running.callback(jobs[path.stem].kill)
+        yield leasehold, jobs
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +203,46 @@ def test_inspect_ends_quietly_when_its_reader_goes_away(leasehold, penguins):
         complaints = inspect.stderr.read()
 
     assert (inspect.returncode, complaints) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("job", "cause", "remedies"),
+    [
+        (
+            "hasty_timeout",
+            "1. failures",
+            ["does not reply in time", "raise models.writer.timeout_seconds"],
+        ),
+        ("narrow_door", "1. task_capacity", ["raise limits.llm_wait (now 3)"]),
+        (
+            "cap_of_one",
+            "1. request_limit",
+            ["models.judge.max_parallel_requests (now 1)", "raise"],
+        ),
+        (
+            "slow_root",
+            "1. slow_column",
+            ["make columns.landing faster", "limits.row_group_concurrency (now 1)"],
+        ),
+        (
+            "cooling_provider",
+            "1. cooldown",
+            ["lower models.writer.max_parallel_requests (now 16)", "models.writer.requests_per_minute"],
+        ),
+        ("blocked_loop", "1. event_loop", ["columns.weighed plain (not `async`)", "asyncio.sleep"]),
+    ],
+)
+def test_the_first_screen_of_a_badly_configured_job_names_the_cause_and_the_remedy(
+    started, job, cause, remedies
+):
+    leasehold, jobs = started
+    complaints = jobs[job].communicate(timeout=30)[1]
+    assert jobs[job].returncode == (3 if job == "hasty_timeout" else 0), complaints
+
+    done = leasehold("inspect", job)
+
+    assert done.returncode == 0, done.stderr
+    found, remedy = first_cause(done.stdout)
+    assert found.strip().startswith(cause)
+    assert all(part in remedy for part in remedies), remedy
+    assert len(done.stdout.splitlines()) < 50
