@@ -33,6 +33,7 @@ class ServiceWorld:
         self.dispatched = []
         self.served = Counter()
         self.waiting = Counter()
+        self._slots = slots
         self._seconds = {}
         self._running = []
 
@@ -102,9 +103,7 @@ class ServiceWorld:
         """
         while len(self.dispatched) < tasks:
             for name, each in durations.items():
-                while (
-                    self.waiting[name] < 2 * self.admission.snapshot(now=0).view.resource_limits["submission"]
-                ):
+                while self.waiting[name] < 2 * self._slots:
                     self.enqueue(name, next(each))
             self.look()
             yield
