@@ -10,6 +10,9 @@ SEEDS  ?= 1000
 WORKERS ?= auto
 BENCH  ?=
 
+# Processes by the dozen are started here: they share what the first has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check types lint format unit simulate bench bench-smoke bench-setup clean
 
 $(STAMP): pyproject.toml
@@ -35,7 +38,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 simulate: $(STAMP) ## SEEDS random worlds on virtual time, faults included; a failing one prints how to replay it
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
