@@ -24,10 +24,10 @@ from data_designer.engine.models.request_admission.resources import (
     RequestResourceKey,
 )
 
+from bench.moving.controllers import Grant, Line
+from bench.moving.moving import CLIENTS, REFUSING, playing
+from bench.moving.server import VirtualServer
 from bench.results import BenchError, Run
-from bench.virtual.controllers import Grant, Line
-from bench.virtual.moving import CLIENTS, REFUSING, playing
-from bench.virtual.server import VirtualServer
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import RequestOutcome
 

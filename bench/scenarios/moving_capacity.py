@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
+from bench.moving.controllers import Controller
+from bench.moving.core_controller import CoreController
+from bench.moving.moving import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING, Make, oracle, playing
+from bench.moving.server import VirtualServer
 from bench.peers import lazily
 from bench.results import Bar, Figure, Scenario, Side
-from bench.virtual.controllers import Controller
-from bench.virtual.core_controller import CoreController
-from bench.virtual.moving import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING, Make, oracle, playing
-from bench.virtual.server import VirtualServer
 from messages.job import RequestAdmissionTuning
 
 DEFAULT = RequestAdmissionTuning()

@@ -8,14 +8,14 @@ from math import isnan
 import pytest
 
 from actors.request_admission.limits import make_limit
+from bench.moving.controllers import Grant, LimitAlone, Oracle
+from bench.moving.core_controller import CoreController
+from bench.moving.moving import BLIND, CLIENTS, REFUSING, oracle, playing
+from bench.moving.script import CapacityScript, Conditions
+from bench.moving.server import REFUSAL_SECONDS, VirtualServer
+from bench.moving.sharing import SHARINGS, sharing
+from bench.moving.simulation import simulate
 from bench.results import Figure, Run
-from bench.virtual.controllers import Grant, LimitAlone, Oracle
-from bench.virtual.core_controller import CoreController
-from bench.virtual.moving import BLIND, CLIENTS, REFUSING, oracle, playing
-from bench.virtual.script import CapacityScript, Conditions
-from bench.virtual.server import REFUSAL_SECONDS, VirtualServer
-from bench.virtual.sharing import SHARINGS, sharing
-from bench.virtual.simulation import simulate
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestOutcome
 

@@ -6,7 +6,7 @@ from collections import deque
 from random import Random
 from typing import Literal, NamedTuple
 
-from bench.virtual.script import CapacityScript
+from bench.moving.script import CapacityScript
 from messages.job import ScriptStep
 from messages.request_admission import RequestOutcome
 

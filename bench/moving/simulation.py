@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from bench.virtual.controllers import Controller, Grant
-from bench.virtual.server import Answer, VirtualServer
+from bench.moving.controllers import Controller, Grant
+from bench.moving.server import Answer, VirtualServer
 
 FAILURE_BACKOFF_SECONDS = 1.0
 """How long a client waits after it could not reach the server. After a refusal it asks again at once."""

@@ -6,7 +6,7 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 from actors.request_admission.limits import LimitTransition, RequestLimit
-from bench.virtual.script import CapacityScript
+from bench.moving.script import CapacityScript
 from messages.request_admission import RequestLease, RequestOutcome
 from messages.tasks import RequestResourceKey
 

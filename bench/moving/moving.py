@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Literal, NamedTuple
 
+from bench.moving.controllers import Controller, Oracle
+from bench.moving.server import VirtualServer
+from bench.moving.simulation import Course, simulate
 from bench.results import FULL_TASKS, Run
 from bench.stopwatch import Stopwatch
-from bench.virtual.controllers import Controller, Oracle
-from bench.virtual.server import VirtualServer
-from bench.virtual.simulation import Course, simulate
 from messages.job import ScriptStep
 
 CLIENTS = 64

@@ -14,31 +14,31 @@ from actors.evidence.reader import read_events
 from actors.evidence.verify import verify_log
 from bench.evidence import leases_left
 from bench.results import BenchError, Evidence
-from bench.virtual.course import Course, Execution
+from bench.schedules.course import Course, Execution
+from bench.schedules.functions import Trouble, columns_of, fails_now_and_then, no_trouble
+from bench.schedules.workload import CAPACITY, Workload
+from bench.virtual.stage import OnSend
 from bench.virtual.system import Happening, VirtualSystem
-from bench.virtual.timed_worker import Ending, Endings
-from bench.virtual.workload import CAPACITY, Workload
-from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, WORKER
+from messages import Message
+from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, WORKER, ActorName
 from messages.job import Job
 from messages.scheduler import CancelJob
 from messages.supervision import CrashActor
-from messages.tasks import TaskError, TaskOutcome
-from messages.worker import TaskStart
-
-_RETRYABLE = TaskOutcome("retryable_failure", error=TaskError("provider_failure", "as was asked"))
-_FATAL = TaskOutcome("non_retryable_failure", error=TaskError("validation", "as was asked"))
+from messages.worker import JobPrepared
 
 
-def play(workload: Workload, policy: str) -> Course:
+def play(workload: Workload, policy: str, seed: int = 0) -> Course:
     """Run the workload under a policy; return what every task execution went through.
+
+    seed: decides which actor goes first wherever several could.
 
     Raises:
         BenchError: a row is missing, or the log proves that a rule was broken.
     """
-    return _play(workload, policy, _succeeding(workload))
+    return _play(workload, policy, seed=seed)
 
 
-def play_in_trouble(workload: Workload, policy: str) -> list[Course]:
+def play_in_trouble(workload: Workload, policy: str, seed: int = 0) -> list[Course]:
     """Run it three times: with tasks that fail, for a while or for good; cancelled; with a worker that dies.
 
     Raises:
@@ -48,24 +48,31 @@ def play_in_trouble(workload: Workload, policy: str) -> list[Course]:
     cancel = Happening(half, SCHEDULER, CancelJob("as was asked"))
     crash = Happening(half, WORKER, CrashActor())
     return [
-        _play(workload, policy, _failing(workload), status="partial"),
-        _play(workload, policy, _succeeding(workload), (cancel,), status="cancelled"),
-        _play(workload, policy, _succeeding(workload), (crash,)),
+        _play(workload, policy, fails_now_and_then(), status="partial", seed=seed),
+        _play(workload, policy, happenings=(cancel,), status="cancelled", seed=seed),
+        _play(workload, policy, happenings=(crash,), seed=seed),
     ]
 
 
 def _play(
     workload: Workload,
     policy: str,
-    endings: Endings,
+    trouble: Trouble = no_trouble,
+    *,
     happenings: Sequence[Happening] = (),
     status: str = "succeeded",
+    seed: int,
 ) -> Course:
-    system = VirtualSystem(endings)
-    job = Job(name=workload.name, rows=workload.rows, row_group_size=workload.row_group_size)
+    system = VirtualSystem(seed=seed, on_send=_scheduled_as(workload, policy))
+    job = Job(
+        name=workload.name,
+        rows=workload.rows,
+        row_group_size=workload.row_group_size,
+        columns=columns_of(workload, trouble),
+    )
     with TemporaryDirectory(prefix="leasehold-bench-") as folder, _unheard():
         log = Path(folder, "actors.jsonl")
-        result = system.run(job, lambda run_id: workload.plan(run_id, policy), log, happenings)
+        result = system.run(job, log, happenings)
         left = leases_left(system)
         evidence = Evidence(
             final_task_snapshot=msgspec.to_builtins(system.snapshot(TASK_ADMISSION).state),
@@ -98,27 +105,22 @@ def _unheard() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _succeeding(workload: Workload) -> Endings:
-    seconds = workload.seconds
+def _scheduled_as(workload: Workload, policy: str) -> OnSend:
+    """Return what puts the workload's groups, weights and limits in place of those that the job comes to.
 
-    def ending(start: TaskStart) -> Ending:
-        made = 1 if start.task.row_index is not None else [1] * start.rows
-        return Ending(seconds[start.task.column], TaskOutcome("success", made))
+    A job file has one group a column, and the weights of its models; these workloads need others.
+    """
 
-    return ending
+    def replaced(sender: ActorName, to: ActorName, messages: list[Message]) -> list[Message]:
+        del sender, to
+        return [
+            msgspec.structs.replace(message, plan=workload.plan(message.run_id, policy))
+            if isinstance(message, JobPrepared)
+            else message
+            for message in messages
+        ]
 
-
-def _failing(workload: Workload) -> Endings:
-    """Return endings of which one in seven is a failure that passes, and one in thirty-one is for good."""
-    succeeding = _succeeding(workload)
-
-    def ending(start: TaskStart) -> Ending:
-        number = start.lease.correlation.task_execution_id
-        if start.task.row_index is None or (number % 7 and number % 31):
-            return succeeding(start)
-        return Ending(workload.seconds[start.task.column], _FATAL if number % 7 else _RETRYABLE)
-
-    return ending
+    return replaced
 
 
 def _executions(log: Path) -> list[Execution]:
