@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Iterator
 from random import Random
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-from bench.moving.script import CapacityScript
+from actors.worker.providers.script import Script
+from bench.moving.controllers import Grant
 from messages.job import ScriptStep
 from messages.request_admission import RequestOutcome
 
@@ -14,11 +17,15 @@ REFUSAL_SECONDS = 0.05
 """How long a refusal takes, and finding out that nobody answers."""
 
 
+Call: TypeAlias = tuple[Grant, float]
+"""What a client calls with, and when it called."""
+
+
 class Answer(NamedTuple):
     """A call's end: when, how, and how long serving it alone would have taken."""
 
     at: float
-    call: int
+    call: Call
     outcome: RequestOutcome
     service_seconds: float
 
@@ -39,26 +46,42 @@ class VirtualServer:
         jitter: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.script = CapacityScript(steps)
+        self.script = Script(steps)
+        self._steps = steps
         self._queues = when_full == "queue"
         self._latency = latency
         self._jitter = jitter
         self._random = Random(seed)
         self._serving = 0
-        self._queue: deque[tuple[int, float]] = deque()
+        self._queue: deque[Call] = deque()
 
-    def call(self, call: int, *, now: float) -> list[Answer]:
+    def changes(self, until: float) -> Iterator[float]:
+        """Return when what it serves at once may be different from the moment before, up to `until`."""
+        yield from (step.at + step.outage for step in self._steps if step.outage and step.at <= until)
+        change: float | None = 0.0
+        while change is not None and change <= until:
+            yield change
+            change = self.script.next_change(change)
+
+    def room(self, now: float) -> float:
+        """Return how many calls it serves at once at a moment."""
+        conditions = self.script.at(now)
+        if conditions.outage:
+            return 0
+        return math.inf if conditions.capacity is None else conditions.capacity
+
+    def call(self, call: Call, *, now: float) -> list[Answer]:
         """Take a call; return the answers that are certain by now."""
         conditions = self.script.at(now)
-        if self._queues:
-            self._queue.append((call, now))
-            return self.serve(now=now)
-        if not conditions.reachable:
+        if conditions.outage:
             return [Answer(now + REFUSAL_SECONDS, call, RequestOutcome("provider_failure"), 0.0)]
-        if self._serving >= conditions.capacity:
-            refused = RequestOutcome("rate_limited", conditions.retry_after or None, 429)
+        if self._queues:
+            self._queue.append(call)
+            return self.serve(now=now)
+        if conditions.capacity is not None and self._serving >= conditions.capacity:
+            refused = RequestOutcome("rate_limited", conditions.retry_after, 429)
             return [Answer(now + REFUSAL_SECONDS, call, refused, 0.0)]
-        return [self._begin(call, now, now, conditions.latency_factor)]
+        return [self._begin(call, now, conditions.latency_factor)]
 
     def ended(self) -> None:
         """Free the place of a call that was served."""
@@ -66,15 +89,15 @@ class VirtualServer:
 
     def serve(self, *, now: float) -> list[Answer]:
         """Begin to serve whoever waits and has a place; return their answers."""
-        conditions = self.script.at(now)
-        answers = []
-        while self._queue and conditions.reachable and self._serving < conditions.capacity:
-            call, asked_at = self._queue.popleft()
-            answers.append(self._begin(call, asked_at, now, conditions.latency_factor))
+        answers: list[Answer] = []
+        if self._queue:
+            room, factor = self.room(now), self.script.at(now).latency_factor
+            while self._queue and self._serving < room:
+                answers.append(self._begin(self._queue.popleft(), now, factor))
         return answers
 
-    def _begin(self, call: int, asked_at: float, now: float, factor: float) -> Answer:
+    def _begin(self, call: Call, now: float, factor: float) -> Answer:
         self._serving += 1
         service = factor * self._latency * self._random.uniform(1 - self._jitter, 1 + self._jitter)
-        outcome = RequestOutcome("success", duration_seconds=now + service - asked_at)
+        outcome = RequestOutcome("success", duration_seconds=now + service - call[1])
         return Answer(now + service, call, outcome, service)

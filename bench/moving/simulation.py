@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 
 from bench.moving.controllers import Controller, Grant
 from bench.moving.server import Answer, VirtualServer
+from bench.virtual.event_loop import VirtualLoop
 
 FAILURE_BACKOFF_SECONDS = 1.0
 """How long a client waits after it could not reach the server. After a refusal it asks again at once."""
@@ -42,44 +43,52 @@ class Course:
 
 
 class _Population:
-    """The clients' side of one simulation: a heap of what is still to come."""
+    """The clients' side of one simulation, on an event loop of virtual time."""
 
     def __init__(self, controller: Controller, server: VirtualServer, until: float) -> None:
         self._controller = controller
         self._server = server
         self._until = until
-        self._calls: dict[int, tuple[Grant, float]] = {}
-        self._coming: list[tuple[float, int, Answer | int | None]] = []
-        self._numbers = 0
-        self._woken_for: float | None = None
+        self._loop = VirtualLoop()
+        self._under_way = 0
+        self._waking: TimerHandle | None = None
         self.course = Course()
 
     def run(self, clients: int) -> Course:
-        for change in self._server.script.changes(self._until):
-            self._at(change, None)
+        for change in self._server.changes(self._until):
+            self._loop.call_at(change, self._look_again)
         for client in range(clients):
-            self._at(0.0, client)
-        while self._coming:
-            self._arm()
-            now, _, what = heappop(self._coming)
-            if now > self._until and not self._calls:
-                break
-            self._happen(what, now)
-        self.course.left = self._controller.close(now=self._until)
+            self._loop.call_soon(self._ask, client)
+        self._loop.run_on(lambda: self._loop.time() >= self._until and not self._under_way)
+        self.course.left = self._controller.close(now=self._loop.time())
+        self._loop.close()
         return self.course
 
-    def _happen(self, what: Answer | int | None, now: float) -> None:
-        if isinstance(what, Answer):
-            self._answered(what, now)
-        elif what is None:
-            self._woken_for = None
-            self._follow(self._server.serve(now=now))
-            self._granted(self._controller.wake(now=now), now)
-        elif now <= self._until:
-            self._granted(self._controller.ask(what, now=now), now)
+    def _ask(self, client: int) -> None:
+        now = self._loop.time()
+        if now < self._until:
+            self._granted(self._controller.ask(client, now=now), now)
 
-    def _answered(self, answer: Answer, now: float) -> None:
-        grant, called_at = self._calls.pop(answer.call)
+    def _look_again(self) -> None:
+        """The server may serve others now, or the controller let others call."""
+        now = self._loop.time()
+        self._follow(self._server.serve(now=now))
+        self._granted(self._controller.wake(now=now), now)
+
+    def _granted(self, grants: list[Grant], now: float) -> None:
+        for grant in grants:
+            self._under_way += 1
+            self._follow(self._server.call((grant, now), now=now))
+        self._arm()
+
+    def _follow(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            self._loop.call_at(answer.at, self._answered, answer)
+
+    def _answered(self, answer: Answer) -> None:
+        now = self._loop.time()
+        grant, called_at = answer.call
+        self._under_way -= 1
         pause = 0.0
         if answer.outcome.kind == "success":
             self._server.ended()
@@ -92,28 +101,21 @@ class _Population:
             self.course.failures.append(now)
             pause = FAILURE_BACKOFF_SECONDS
         self._granted(self._controller.give_back(grant, answer.outcome, now=now), now)
-        self._at(now + pause, grant.client)
-
-    def _granted(self, grants: list[Grant], now: float) -> None:
-        for grant in grants:
-            self._numbers += 1
-            self._calls[self._numbers] = (grant, now)
-            self._follow(self._server.call(self._numbers, now=now))
-
-    def _follow(self, answers: list[Answer]) -> None:
-        for answer in answers:
-            self._at(answer.at, answer)
+        self._loop.call_later(pause, self._ask, grant.client)
 
     def _arm(self) -> None:
         """See to it that the controller is woken when it wants to be."""
         due = self._controller.wakes_at()
-        if due is not None and due <= self._until and (self._woken_for is None or due < self._woken_for):
-            self._woken_for = due
-            self._at(due, None)
+        armed = self._waking
+        if armed is not None and armed.when() != due:
+            armed.cancel()
+            self._waking = armed = None
+        if armed is None and due is not None and due <= self._until:
+            self._waking = self._loop.call_at(due, self._wake)
 
-    def _at(self, time: float, what: Answer | int | None) -> None:
-        self._numbers += 1
-        heappush(self._coming, (time, self._numbers, what))
+    def _wake(self) -> None:
+        self._waking = None
+        self._look_again()
 
 
 def simulate(controller: Controller, server: VirtualServer, *, clients: int, until: float) -> Course:

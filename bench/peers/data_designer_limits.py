@@ -25,7 +25,7 @@ from data_designer.engine.models.request_admission.resources import (
 )
 
 from bench.moving.controllers import Grant, Line
-from bench.moving.moving import CLIENTS, REFUSING, playing
+from bench.moving.playing import CLIENTS, REFUSING, playing
 from bench.moving.server import VirtualServer
 from bench.results import BenchError, Run
 from messages.job import RequestAdmissionTuning

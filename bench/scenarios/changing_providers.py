@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from bench.moving.moving import REFUSING, playing
+from bench.moving.playing import REFUSING, playing
 from bench.moving.sharing import CAP, SECONDS, SHARINGS, sharing
 from bench.results import Bar, Figure, Scenario, Side
 from bench.scenarios.moving_capacity import (

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.moving.controllers import Controller
 from bench.moving.core_controller import CoreController
-from bench.moving.moving import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING, Make, oracle, playing
+from bench.moving.playing import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING, Make, oracle, playing
 from bench.moving.server import VirtualServer
 from bench.peers import lazily
 from bench.results import Bar, Figure, Scenario, Side

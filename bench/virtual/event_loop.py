@@ -29,8 +29,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     """What asyncio's tasks, futures and timeouts need of a loop, and nothing that could wait.
 
     Callbacks run in the order in which they became ready, as asyncio promises; `turn` runs those that are
-    ready when it begins. Whoever owns the loop moves the clock, or lets `run_until` or
-    `run_until_complete` do it.
+    ready when it begins. Whoever owns the loop moves the clock, or lets `run_on` do it.
     """
 
     def __init__(self, clock: VirtualClock | None = None) -> None:
@@ -151,10 +150,26 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         finally:
             events._set_running_loop(outer)
 
+    def run_on(self, done: Callable[[], bool], until: float | None = None) -> None:
+        """Run, and let time pass where nothing is ready, until it is `done`, or nothing can happen any more.
+
+        until: when to stop in any case.
+        """
+        while not done():
+            if not self.has_work:
+                due = self.next_timer()
+                if until is not None and (due is None or due > until):
+                    self._clock.pass_to(until)
+                    return
+                if due is None:
+                    return
+                self._clock.pass_to(due)
+            self.turn()
+
     def run_until(self, ending: Coroutine[Any, Any, Any], seconds: float) -> None:
-        """Run until `ending` has ended, for so many seconds at most; time passes where nothing is ready."""
+        """Run until `ending` has ended, for so many seconds at most."""
         last = self.create_task(ending)
-        self._run_on(last, self.time() + seconds)
+        self.run_on(last.done, self.time() + seconds)
         last.cancel()
         self.turn()
         if last.done() and not last.cancelled():
@@ -167,25 +182,12 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
             NothingComesError: it waits for what never comes.
         """
         last = self.create_task(future)
-        self._run_on(last, None)
+        self.run_on(last.done)
         if not last.done():
             last.cancel()
             self.turn()
             raise NothingComesError(f"nothing happens any more at {self.time():.3f} s")
         return last.result()
-
-    def _run_on(self, last: asyncio.Task[Any], until: float | None) -> None:
-        """Run until a task has ended, nothing is left that could happen, or the time is over."""
-        while not last.done():
-            if not self.has_work:
-                due = self.next_timer()
-                if until is not None and (due is None or due > until):
-                    self._clock.pass_to(until)
-                    return
-                if due is None:
-                    return
-                self._clock.pass_to(due)
-            self.turn()
 
 
 async def pass_time(seconds: float) -> None:

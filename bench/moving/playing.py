@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Literal, NamedTuple
 
-from bench.moving.controllers import Controller, Oracle
+from bench.moving.controllers import Controller
+from bench.moving.oracle import Oracle
 from bench.moving.server import VirtualServer
 from bench.moving.simulation import Course, simulate
 from bench.results import FULL_TASKS, Run
@@ -82,7 +83,8 @@ BLIND = (
             ScriptStep(capacity=16),
             ScriptStep(at=400, capacity=4),
             ScriptStep(at=800, capacity=32),
-            ScriptStep(at=1100, outage=60),
+            ScriptStep(at=1100, capacity=0),
+            ScriptStep(at=1160, capacity=32),
         ),
         (400, 800, 1160),
         when_full="queue",
@@ -128,7 +130,7 @@ def playing(plays: tuple[Play, ...], make: Make) -> Callable[[int], Run]:
 
 def oracle(server: VirtualServer, until: float) -> Controller:
     """Return who knows the capacity at every moment."""
-    return Oracle(server.script, until=until)
+    return Oracle(server, until=until)
 
 
 def _play(play: Play, make: Make, seed: int, until: float) -> Course:
@@ -144,7 +146,7 @@ def _recovery(play: Play, course: Course, turn: float) -> float:
     That is when the first stretch begins in which the calls answered are nine tenths of what its new
     capacity allows; where that does not come, all the time that was left.
     """
-    capacity = VirtualServer(play.steps).script.at(turn).capacity
+    capacity = VirtualServer(play.steps).room(turn)
     enough = _RECOVERED * capacity * _WINDOW_SECONDS / LATENCY_SECONDS
     ends = [success.at for success in course.successes if success.at >= turn]
     for second in range(int(play.seconds - turn - _WINDOW_SECONDS)):
