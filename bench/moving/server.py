@@ -22,12 +22,11 @@ Call: TypeAlias = tuple[Grant, float]
 
 
 class Answer(NamedTuple):
-    """A call's end: when, how, and how long serving it alone would have taken."""
+    """A call's end: when, and how."""
 
     at: float
     call: Call
     outcome: RequestOutcome
-    service_seconds: float
 
 
 class VirtualServer:
@@ -74,13 +73,13 @@ class VirtualServer:
         """Take a call; return the answers that are certain by now."""
         conditions = self.script.at(now)
         if conditions.outage:
-            return [Answer(now + REFUSAL_SECONDS, call, RequestOutcome("provider_failure"), 0.0)]
+            return [Answer(now + REFUSAL_SECONDS, call, RequestOutcome("provider_failure"))]
         if self._queues:
             self._queue.append(call)
             return self.serve(now=now)
         if conditions.capacity is not None and self._serving >= conditions.capacity:
             refused = RequestOutcome("rate_limited", conditions.retry_after, 429)
-            return [Answer(now + REFUSAL_SECONDS, call, refused, 0.0)]
+            return [Answer(now + REFUSAL_SECONDS, call, refused)]
         return [self._begin(call, now, conditions.latency_factor)]
 
     def ended(self) -> None:
@@ -100,4 +99,4 @@ class VirtualServer:
         self._serving += 1
         service = factor * self._latency * self._random.uniform(1 - self._jitter, 1 + self._jitter)
         outcome = RequestOutcome("success", duration_seconds=now + service - call[1])
-        return Answer(now + service, call, outcome, service)
+        return Answer(now + service, call, outcome)

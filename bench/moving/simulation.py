@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from asyncio import TimerHandle
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench.moving.controllers import Controller, Grant
 from bench.moving.server import Answer, VirtualServer
+from bench.results import Evidence
 from bench.virtual.event_loop import VirtualLoop
 
 FAILURE_BACKOFF_SECONDS = 1.0
 """How long a client waits after it could not reach the server. After a refusal it asks again at once."""
 
 
-class Success:
-    """One call that was answered: when, how long it took, how long it would have taken alone."""
+class Success(NamedTuple):
+    """One call that was answered: when, and how long it took, seconds."""
 
-    __slots__ = ("at", "seconds", "service_seconds")
-
-    def __init__(self, at: float, seconds: float, service_seconds: float) -> None:
-        self.at = at
-        self.seconds = seconds
-        self.service_seconds = service_seconds
+    at: float
+    seconds: float
 
 
 @dataclass
@@ -29,13 +27,14 @@ class Course:
     """What came of a simulation.
 
     refusals, failures: when calls came back that were refused, or found nobody there. left: grants and
-    waiters that the controller still has afterwards.
+    waiters that the controller still has afterwards. evidence: what the actors left, where there were any.
     """
 
     successes: list[Success] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
     failures: list[float] = field(default_factory=list)
     left: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
 
     def between(self, start: float, end: float) -> list[Success]:
         """Return the calls that were answered from `start` up to `end`."""
@@ -94,7 +93,7 @@ class _Population:
             self._server.ended()
             self._follow(self._server.serve(now=now))
             if now <= self._until:
-                self.course.successes.append(Success(now, now - called_at, answer.service_seconds))
+                self.course.successes.append(Success(now, now - called_at))
         elif answer.outcome.kind == "rate_limited":
             self.course.refusals.append(now)
         else:

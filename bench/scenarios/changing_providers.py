@@ -6,7 +6,8 @@ from functools import partial
 
 import msgspec
 
-from bench.moving.playing import REFUSING, playing
+from bench.moving.playing import playing
+from bench.moving.scripts import REFUSING
 from bench.moving.sharing import CAP, SECONDS, SHARINGS, sharing
 from bench.results import Bar, Figure, Scenario, Side
 from bench.scenarios.moving_capacity import (

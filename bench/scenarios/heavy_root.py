@@ -6,8 +6,6 @@ from collections.abc import Callable
 from importlib import import_module
 from itertools import count
 
-import msgspec
-
 from bench.noop_jobs import Policy
 from bench.results import Bar, Figure, Run, Scenario, Side
 from bench.schedules import playing
@@ -45,12 +43,7 @@ def _run(play: Play, policy: Policy, *, troubled: bool) -> Callable[[int], Run]:
             courses += playing.play_in_trouble(headline, policy, seed)
         done = sum(len(course.executions) for course in courses)
         left = sum(course.left for course in courses)
-        proof = [course.evidence for course in courses]
-        evidence = msgspec.structs.replace(
-            proof[0],
-            log_lines=sum(one.log_lines for one in proof),
-            hidden_waiters=sum(one.hidden_waiters or 0 for one in proof) if troubled else None,
-        )
+        evidence = courses[0].evidence.with_lines_of(course.evidence for course in courses[1:])
         return Run(done, watch.wall_seconds, watch.cpu_seconds, left, measures=measures, evidence=evidence)
 
     return run

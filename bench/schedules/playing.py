@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from actors.evidence.reader import read_events
-from actors.evidence.verify import verify_log
-from bench.evidence import leases_left
-from bench.results import BenchError, Evidence
 from bench.schedules.course import Course, Execution
 from bench.schedules.functions import Trouble, columns_of, fails_now_and_then, no_trouble
 from bench.schedules.workload import CAPACITY, Workload
 from bench.virtual.stage import OnSend
-from bench.virtual.system import Happening, VirtualSystem
+from bench.virtual.system import Happening
+from bench.virtual.verified import verified_run
 from messages import Message
-from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION, WORKER, ActorName
+from messages._base import SCHEDULER, WORKER, ActorName
 from messages.job import Job
 from messages.scheduler import CancelJob
 from messages.supervision import CrashActor
@@ -63,46 +58,16 @@ def _play(
     status: str = "succeeded",
     seed: int,
 ) -> Course:
-    system = VirtualSystem(seed=seed, on_send=_scheduled_as(workload, policy))
     job = Job(
-        name=workload.name,
+        name=f"{workload.name}, {policy}",
         rows=workload.rows,
         row_group_size=workload.row_group_size,
         columns=columns_of(workload, trouble),
     )
-    with TemporaryDirectory(prefix="leasehold-bench-") as folder, _unheard():
-        log = Path(folder, "actors.jsonl")
-        result = system.run(job, log, happenings)
-        left = leases_left(system)
-        evidence = Evidence(
-            final_task_snapshot=msgspec.to_builtins(system.snapshot(TASK_ADMISSION).state),
-            final_request_snapshot=msgspec.to_builtins(system.snapshot(REQUEST_ADMISSION).state),
-        )
-        system.stop()
-        if result.status != status:
-            raise BenchError(f"{workload.name}, {policy}: {result.status}: {result.first_error}")
-        report = verify_log(log)
-        if not report.ok:
-            raise BenchError(f"{workload.name}, {policy}: {report.violations[0]}")
-        executions = _executions(log)
-    evidence = msgspec.structs.replace(
-        evidence,
-        log_lines=report.counts.lines,
-        hidden_waiters=report.counts.hidden_scheduler_resource_waiters,
-    )
-    return Course(executions, CAPACITY, workload.measured, left, evidence)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep to the log what actors warn of: it was asked for."""
-    logger = logging.getLogger("leasehold")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    with verified_run(
+        job, seed=seed, on_send=_scheduled_as(workload, policy), happenings=happenings, status=status
+    ) as run:
+        return Course(_executions(run.log), CAPACITY, workload.measured, run.left, run.evidence)
 
 
 def _scheduled_as(workload: Workload, policy: str) -> OnSend:

@@ -11,10 +11,12 @@ from actors.request_admission.limits import make_limit
 from bench.moving.controllers import Grant, LimitAlone
 from bench.moving.core_controller import CoreController
 from bench.moving.oracle import Oracle
-from bench.moving.playing import BLIND, CLIENTS, REFUSING, oracle, playing
+from bench.moving.playing import oracle, playing, under
+from bench.moving.scripts import BLIND, CLIENTS, REFUSING
 from bench.moving.server import REFUSAL_SECONDS, VirtualServer
 from bench.moving.sharing import SHARINGS, sharing
 from bench.moving.simulation import simulate
+from bench.moving.whole_system import whole_system
 from bench.results import Figure, Run
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestOutcome
@@ -119,12 +121,30 @@ def test_sides_meet_the_same_servers_in_the_same_iteration():
         del until
         return Oracle(server, until=1500)
 
-    one, other = playing(BLIND, oracle), playing(BLIND, alone)
+    one, other = playing(BLIND, under(oracle)), playing(BLIND, under(alone))
     first = [one(1000), one(1000)]
     second = [other(1000), other(1000)]
     assert [run.measures for run in first] == [run.measures for run in second]
     assert first[0].measures != first[1].measures
     assert {run.leases_left for run in first} == {0}
+
+
+def test_r4_a_whole_job_meets_the_same_trouble_and_its_log_proves_every_lease():
+    seldom, unreachable = (
+        REFUSING[0],
+        REFUSING[3]._replace(
+            seconds=60, steps=(ScriptStep(capacity=6), ScriptStep(at=20, outage=20)), turns=(40,)
+        ),
+    )
+    tuning = RequestAdmissionTuning(multiplicative_decrease_factor=0.9, cooldown_seconds=0.25)
+    plays = (seldom._replace(seconds=60), unreachable)
+    run = playing(plays, whole_system(tuning))(20_000)
+    best = playing(plays, under(oracle))(20_000)
+    assert run.leases_left == 0
+    assert run.evidence.hidden_waiters == 0
+    assert run.evidence.log_lines > 10 * run.tasks
+    assert 0.7 * best.measures["goodput"] < run.measures["goodput"] <= 1.05 * best.measures["goodput"]
+    assert run.measures["wasted"] > 0
 
 
 @pytest.mark.parametrize("who", SHARINGS, ids=lambda who: who.name)
@@ -142,19 +162,23 @@ def test_a_lane_that_nobody_else_contends_with_is_served_as_well():
 
 def test_what_each_script_wastes_and_needs_to_recover_is_told():
     down, bursts = REFUSING[0], REFUSING[-1]
-    measures = playing((down, bursts), oracle)(8000).measures
+    measures = playing((down, bursts), under(oracle))(8000).measures
     assert measures["step down: recovery"] == measures["recovery"] <= 1.0
     assert {"step down: wasted", "bursts: wasted"} <= set(measures)
     assert "bursts: recovery" not in measures
 
 
 def test_a_limit_that_follows_latency_keeps_a_silent_server_from_queueing():
-    def under(algorithm):
+    def measured(algorithm):
         tuning = RequestAdmissionTuning(algorithm=algorithm)
-        limits = playing(BLIND, lambda *_: LimitAlone(make_limit(tuning, static_cap=CLIENTS)))
+        limits = playing(BLIND, under(lambda *_: LimitAlone(make_limit(tuning, static_cap=CLIENTS))))
         return limits(20_000).measures
 
-    best, aimd, gradient = playing(BLIND, oracle)(20_000).measures, under("aimd"), under("gradient")
+    best, aimd, gradient = (
+        playing(BLIND, under(oracle))(20_000).measures,
+        measured("aimd"),
+        measured("gradient"),
+    )
     assert gradient["goodput"] > 0.88 * best["goodput"]
     assert gradient["p95 latency"] < 2.2
     assert aimd["p95 latency"] > 8
