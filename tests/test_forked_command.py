@@ -16,8 +16,7 @@ import os, signal, sys, threading
 
 def tells(n):
     print(os.getcwd(), sorted(os.environ.items()), sys.argv, sys.path, sys.stdin.read(),
-          os.isatty(1), os.isatty(2), os.getpgrp() == os.getpid(), threading.active_count(),
-          signal.getsignal(signal.SIGPIPE), sep="\\n")
+          os.isatty(1), os.isatty(2), signal.getsignal(signal.SIGPIPE), __name__, sep="\\n")
     return n
 
 def is_killed(n):
