@@ -742,7 +742,7 @@ def test_r4_a_failure_that_passes_costs_no_row(system, provide):
 
 def test_r4_backoff_blocks_no_other_work(system, provide):
     provider = provide(lambda prompt, attempt: status(500) if prompt == "0" and attempt <= 3 else None)
-    policy = FailurePolicy(max_retries=1, backoff_seconds=0.4)
+    policy = FailurePolicy(max_retries=1, backoff_seconds=0.1)
     result = system.run(a_prompted_job(rows=30, parallel=1, failure=policy))
     assert result.rows_written == 30
     assert provider.order[0] == provider.order[-1] == "0"
