@@ -18,6 +18,7 @@ from tests.actors.worker.held_client import HeldClient
 @pytest.fixture(autouse=True)
 def nothing_goes_unseen(caplog):
     """Fail a test after which asyncio complains: of an exception that nobody saw, of a task that was lost."""
+    gc.collect()  # what earlier tests have left behind is told now
     yield
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
