@@ -296,7 +296,7 @@ def test_the_pool_keeps_its_full_capacity_when_threads_block_for_ever(worker, bl
     """Two at once must go on running two at once, however many were given up before."""
     both = threading.Barrier(2)
     worker.prepare(
-        {"slow": timed(blocker, 0.02), "meet": PythonColumn(function=lambda: both.wait(5))}, threads=2
+        {"slow": timed(blocker, 0.1), "meet": PythonColumn(function=lambda: both.wait(5))}, threads=2
     )
     for _ in range(3):
         slow = worker.outcomes(*worker.start("slow", "slow"))
