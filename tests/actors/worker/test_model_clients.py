@@ -15,10 +15,14 @@ from messages.worker import JobPrepared
 from tests.actors.worker.held_client import HeldClient
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_others_have_left_behind_is_told_before():
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def nothing_goes_unseen(caplog):
     """Fail a test after which asyncio complains: of an exception that nobody saw, of a task that was lost."""
-    gc.collect()  # what earlier tests have left behind is told now
     yield
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -107,9 +107,13 @@ class LoneCalls:
         return task, lease, client.next()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_others_have_left_behind_is_told_before():
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def nothing_goes_unseen(caplog):
-    gc.collect()  # what earlier tests have left behind is told now
     yield
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
