@@ -222,6 +222,8 @@ def _left_over(played):
         worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight
     ):
         yield f"the worker still holds something: {worker}"
+    if played.locked:
+        yield f"nothing is run any more, and {played.locked} is still held"
 
 
 def _next(played):

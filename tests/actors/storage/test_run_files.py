@@ -11,6 +11,7 @@ import pytest
 
 from actors.storage.core import StorageCore
 from actors.storage.files import FileRuns
+from actors.storage.filesystem import LocalFileSystem
 from actors.storage.folder import NotARunFolderError, open_run_folder
 from actors.storage.layout import row_group_digits, row_group_name, row_group_number
 from actors.storage.manifest import fingerprint
@@ -180,14 +181,27 @@ def test_an_impossible_name_is_refused(core, build, out):
     assert "is no name for a folder" in answer(core, build.inspection(out=out)).problems[0].message
 
 
-def test_of_two_runs_that_start_in_one_folder_at_once_one_is_refused(build, out):
-    # The second looks before the first has made anything: only making `rows` decides.
-    first, second = FileRuns(), FileRuns()
+class Lockless(LocalFileSystem):
+    """The real files, of a file system that knows no locks."""
+
+    def lock(self, path):
+        return self
+
+    def release(self):
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("files", "told"), [(LocalFileSystem, "is in use"), (Lockless, "already holds a run")]
+)
+def test_of_two_runs_that_start_in_one_folder_at_once_one_is_refused(build, out, files, told):
+    # The second looks before the first has made anything: the lock decides, or making `rows`.
+    first, second = FileRuns(files()), FileRuns(files())
     second.problems_of = lambda _: ()
     assert isinstance(answer(StorageCore(first, FileSources()), build.opening(out=out)), RunOpened)
     before = (out / "manifest.json").read_bytes()
     refused = answer(StorageCore(second, FileSources()), build.opening(out=out, run_id="run-2"))
-    assert "already holds a run" in refused.problems[0].message
+    assert told in refused.problems[0].message
     assert (out / "manifest.json").read_bytes() == before
 
 
