@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import NamedTuple
 
 from actors.system.system import ActorSystem
@@ -36,6 +38,18 @@ class ModelView(NamedTuple):
     ended: int = 0
 
 
+class Effort(NamedTuple):
+    """What this process has done since it was last looked at.
+
+    `busy` is how many processors it has kept busy, of `processors` that it may use; `tasks_per_second` how
+    many tasks have ended.
+    """
+
+    busy: float = 0.0
+    tasks_per_second: float = 0.0
+    processors: int = 1
+
+
 class RunView(NamedTuple):
     """A run at a moment, `at` in run time, seconds."""
 
@@ -43,6 +57,7 @@ class RunView(NamedTuple):
     job: SchedulerSnapshot
     tasks: TaskAdmissionSnapshot
     requests: RequestAdmissionSnapshot
+    effort: Effort = Effort()
 
     @property
     def elapsed(self) -> float:
@@ -87,16 +102,37 @@ class RunView(NamedTuple):
         return None if moment is None else max(0.0, moment - self.at)
 
 
-def look(system: ActorSystem) -> RunView | None:
-    """Return the run as it is now; None while an actor is too busy to say, or no job runs."""
-    try:
-        scheduler = system.snapshot(SCHEDULER, timeout=_PATIENCE_SECONDS)
-        tasks = system.snapshot(TASK_ADMISSION, timeout=_PATIENCE_SECONDS).state
-        requests = system.snapshot(REQUEST_ADMISSION, timeout=_PATIENCE_SECONDS).state
-    except TimeoutError:
-        return None
-    job = scheduler.state
-    assert isinstance(job, SchedulerSnapshot)
-    assert isinstance(tasks, TaskAdmissionSnapshot)
-    assert isinstance(requests, RequestAdmissionSnapshot)
-    return RunView(scheduler.captured_at, job, tasks, requests) if job.rows_requested else None
+class Lookout:
+    """Looks at the job that runs in this process, and at what the process itself has done meanwhile."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._at = time.monotonic()
+        self._computed = time.process_time()
+        self._ended = 0
+
+    def look(self) -> RunView | None:
+        """Return the run as it is now; None while an actor is too busy to say, or no job runs."""
+        try:
+            scheduler = self._system.snapshot(SCHEDULER, timeout=_PATIENCE_SECONDS)
+            tasks = self._system.snapshot(TASK_ADMISSION, timeout=_PATIENCE_SECONDS).state
+            requests = self._system.snapshot(REQUEST_ADMISSION, timeout=_PATIENCE_SECONDS).state
+        except TimeoutError:
+            return None
+        job = scheduler.state
+        assert isinstance(job, SchedulerSnapshot)
+        assert isinstance(tasks, TaskAdmissionSnapshot)
+        assert isinstance(requests, RequestAdmissionSnapshot)
+        if not job.rows_requested:
+            return None
+        return RunView(scheduler.captured_at, job, tasks, requests, self._effort(job))
+
+    def _effort(self, job: SchedulerSnapshot) -> Effort:
+        at, computed = time.monotonic(), time.process_time()
+        ended = sum(each.done + each.failed for each in job.generators.values())
+        passed = max(at - self._at, 1e-6)
+        effort = Effort(
+            (computed - self._computed) / passed, (ended - self._ended) / passed, os.cpu_count() or 1
+        )
+        self._at, self._computed, self._ended = at, computed, ended
+        return effort

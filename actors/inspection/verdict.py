@@ -29,7 +29,7 @@ from actors.inspection.settings import (
 
 _LEAST_SHARE: Final = 0.02
 
-_ONE_PROCESS: Final = 5_000
+ONE_PROCESS: Final = 5_000
 """Tasks a second beyond which a full resource holds nothing back: the process itself is at its limit."""
 
 _SMALL_ROW_GROUP: Final = 20
@@ -231,7 +231,7 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
 
 def _task_resources(run: RunExplained) -> Iterator[Finding]:
     for name, resource in run.resources.items():
-        if _passes(name, run) > _ONE_PROCESS:  # more of it would be no faster
+        if _passes(name, run) > ONE_PROCESS:  # more of it would be no faster
             continue
         yield Finding(
             layer="task_capacity",
@@ -281,7 +281,7 @@ def _faster(subject: str, column: ColumnExplained, run: RunExplained) -> str:
             f"groups at once: raise {row_groups_setting(run)}, lower row_group_size "
             f"(now {run.run.row_group_size})"
         )
-    if column.started > _ONE_PROCESS * run.run.wall_seconds:
+    if column.started > ONE_PROCESS * run.run.wall_seconds:
         rate = column.started / run.run.wall_seconds
         return f"none of the settings: {rate:,.0f} tasks a second are about what one process can do"
     if "threads" in column.resources:
