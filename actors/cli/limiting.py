@@ -167,8 +167,9 @@ def _full_resource(view: RunView) -> Limiting | None:
         held = f"{name}: all {limit} in use, {job.queued} tasks queued; raise {_setting_of(name)}"
         return Limiting("task", held)
     if job.blocked is not None and "group_cap" in job.blocked.dominant_reasons:
-        text = f"a column's share of a resource, {job.queued} tasks queued; raise limits.group_limit_factor"
-        return Limiting("task", text)
+        text = f"a column's share of a resource, {job.queued} tasks queued"
+        helps = "raise what columns share, or limits.group_limit_factor (`leasehold inspect` says which)"
+        return Limiting("task", f"{text}; {helps}")
     return None
 
 

@@ -32,6 +32,8 @@ class RunFacts(Value, frozen=True, kw_only=True):
     started_at: float
     """In the log's time."""
     wall_seconds: float
+    policy: str = ""
+    """`limits.policy`; empty where the log is older than that it says so."""
 
 
 class ColumnExplained(Value, frozen=True, kw_only=True):

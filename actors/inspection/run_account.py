@@ -235,6 +235,7 @@ class RunAccount:
                 row_group_size=run.row_group_size,
                 started_at=origin / 1e6,
                 wall_seconds=(at - origin) / 1e6,
+                policy=run.policy,
             ),
             task_microseconds=sum(total),
             charges=named(total),

@@ -26,6 +26,7 @@ from actors.inspection.settings import (
     resource_setting,
     row_groups_setting,
 )
+from actors.inspection.sharing import share_remedy
 
 _LEAST_SHARE: Final = 0.02
 
@@ -246,7 +247,7 @@ def _task_resources(run: RunExplained) -> Iterator[Finding]:
         subject="limits.policy",
         share=_share(run, run.queue.group_capped_seconds),
         says="ready tasks waited because their column had its share of a resource",
-        remedy='raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded_borrow"',
+        remedy=share_remedy(run),
     )
 
 

@@ -188,6 +188,38 @@ def test_retries_and_shares_are_told_with_their_settings():
     assert "limits.group_limit_factor" in found["task_share"].remedy
 
 
+@pytest.mark.parametrize(
+    ("policy", "remedy"),
+    [
+        (
+            "bounded_borrow",
+            "raise limits.submission (now 3): columns that are queued together have their part",
+        ),
+        (
+            "provider_aware",
+            "raise limits.submission (now 3): columns that are queued together have their part",
+        ),
+        ("service_time_fair", "raise limits.group_limit_factor"),
+        ("strict_fair", 'raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded'),
+        ("own:Policy", "see to your limits.policy (now 'own:Policy'), or raise limits.submission (now 3)"),
+        ("", 'raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded'),
+    ],
+)
+def test_what_helps_a_column_at_its_share_depends_on_the_policy(policy, remedy):
+    script = TimedScript(policy=policy, submission=3)
+    script.admitted(at=0.0)
+    capped = script.correlation("story")
+    script.ready(capped, at=0.0)
+    script.queue("group_capped", at=0.0, reasons=["group_cap"])
+    script.leased(capped, at=5.0)
+    script.over(at=10.0)
+
+    (found,) = (finding for finding in verdict(script) if finding.layer == "task_share")
+
+    assert found.remedy.startswith(remedy)
+    assert ("bounded_borrow" in found.remedy) == (policy in ("strict_fair", ""))
+
+
 def test_causes_come_before_consequences_and_each_in_the_order_of_its_weight():
     script = a_full_model(until=6.0)
     script.queue("queue_empty", at=9.0)
