@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from actors.cli.view import ModelView, RunView
-from actors.inspection.verdict import ONE_PROCESS
+from actors.inspection.computing import ONE_PROCESS
 from actors.inspection.words import told_duration
 from messages.task_admission import TaskAdmissionView
 from messages.tasks import REQUEST_RESOURCE_PREFIX
@@ -21,9 +21,6 @@ _PHASES = {
 _OWN_LIMITS = ("submission", "llm_wait", "local", "threads")
 """Task resources with a setting of their own. `submission`, which every task takes, is judged last."""
 
-
-_NEARLY = 0.85
-"""The share of a processor's time from which on it counts as busy all the time."""
 
 _MANY = 10
 """So many failed calls are more than bad luck."""
@@ -140,18 +137,12 @@ def _pressure_on(view: RunView, task_resource: str) -> str:
 
 
 def _busy(view: RunView) -> Limiting | None:
-    """Return the process itself, where it computes all the time: no limit that is raised makes it faster.
-
-    Threads of one interpreter take turns, so one processor is all that most jobs can use; what lets go of
-    the interpreter meanwhile can use them all.
-    """
+    """Return the process itself, where it computes all the time: no limit that is raised makes it faster."""
     effort = view.effort
-    one = _NEARLY <= effort.busy <= 2.0 - _NEARLY
-    every = effort.busy >= _NEARLY * effort.processors
-    if not (one or every or effort.tasks_per_second > ONE_PROCESS):
+    if not effort.is_all and view.tasks_per_second <= ONE_PROCESS:
         return None
     text = f"the processor: this process keeps {effort.busy:.1f} of {effort.processors} busy"
-    rate = f"with {effort.tasks_per_second:,.0f} tasks a second"
+    rate = f"with {view.tasks_per_second:,.0f} tasks a second"
     return Limiting("processor", f"{text} {rate}; raising a limit makes it no faster")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import NamedTuple
 
+from actors.runtime.processor import Effort, EffortMeter
 from actors.system.system import ActorSystem
 from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION
 from messages.request_admission import RequestAdmissionSnapshot
@@ -38,26 +37,19 @@ class ModelView(NamedTuple):
     ended: int = 0
 
 
-class Effort(NamedTuple):
-    """What this process has done since it was last looked at.
-
-    `busy` is how many processors it has kept busy, of `processors` that it may use; `tasks_per_second` how
-    many tasks have ended.
-    """
-
-    busy: float = 0.0
-    tasks_per_second: float = 0.0
-    processors: int = 1
-
-
 class RunView(NamedTuple):
-    """A run at a moment, `at` in run time, seconds."""
+    """A run at a moment, `at` in run time, seconds.
+
+    `effort` is what this process has done since it was last looked at, `tasks_per_second` how many tasks
+    have ended in that time.
+    """
 
     at: float
     job: SchedulerSnapshot
     tasks: TaskAdmissionSnapshot
     requests: RequestAdmissionSnapshot
     effort: Effort = Effort()
+    tasks_per_second: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -107,8 +99,7 @@ class Lookout:
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
-        self._at = time.monotonic()
-        self._computed = time.process_time()
+        self._meter = EffortMeter()
         self._ended = 0
 
     def look(self) -> RunView | None:
@@ -125,14 +116,7 @@ class Lookout:
         assert isinstance(requests, RequestAdmissionSnapshot)
         if not job.rows_requested:
             return None
-        return RunView(scheduler.captured_at, job, tasks, requests, self._effort(job))
-
-    def _effort(self, job: SchedulerSnapshot) -> Effort:
-        at, computed = time.monotonic(), time.process_time()
-        ended = sum(each.done + each.failed for each in job.generators.values())
-        passed = max(at - self._at, 1e-6)
-        effort = Effort(
-            (computed - self._computed) / passed, (ended - self._ended) / passed, os.cpu_count() or 1
-        )
-        self._at, self._computed, self._ended = at, computed, ended
-        return effort
+        effort, before = self._meter.read(), self._ended
+        self._ended = sum(each.done + each.failed for each in job.generators.values())
+        rate = (self._ended - before) / effort.seconds
+        return RunView(scheduler.captured_at, job, tasks, requests, effort, rate)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.cli.view import Effort, RunView
+from actors.cli.view import RunView
+from actors.runtime.processor import Effort
 from messages.request_admission import (
     ProviderModelKey,
     ProviderModelPressureSnapshot,
@@ -124,6 +125,7 @@ def a_view():
         pressure=None,
         domain="chat",
         effort=NO_EFFORT,
+        rate=0.0,
         **job,
     ):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
@@ -176,6 +178,7 @@ def a_view():
             TaskAdmissionSnapshot(1, accounts, 0, 0, {}),
             RequestAdmissionSnapshot(1, resources, endpoints, 0, {}),
             effort,
+            rate,
         )
 
     return make

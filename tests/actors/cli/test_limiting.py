@@ -8,7 +8,8 @@ import time
 import pytest
 
 from actors.cli.limiting import limiting
-from actors.cli.view import Effort, Lookout
+from actors.cli.view import Lookout
+from actors.runtime.processor import Effort
 from actors.system.system import ActorSystem
 from messages.job import Job, PythonColumn, SequenceColumn
 from messages.scheduler import OpenCircuit
@@ -101,34 +102,34 @@ def test_the_particular_resource_is_named_before_submission(a_view):
 
 
 @pytest.mark.parametrize(
-    ("effort", "is_busy"),
+    ("effort", "rate", "is_busy"),
     [
-        (Effort(1.0, 44.0, 8), True),
-        (Effort(0.86, 44.0, 8), True),
-        (Effort(7.2, 44.0, 8), True),
-        (Effort(2.0, 44.0, 2), True),
-        (Effort(0.5, 20_000.0, 8), True),
-        (Effort(0.5, 44.0, 8), False),
-        (Effort(3.0, 44.0, 8), False),
+        (Effort(1.0, 8), 44.0, True),
+        (Effort(0.86, 8), 44.0, True),
+        (Effort(7.2, 8), 44.0, True),
+        (Effort(2.0, 2), 44.0, True),
+        (Effort(0.5, 8), 20_000.0, True),
+        (Effort(0.5, 8), 44.0, False),
+        (Effort(3.0, 8), 44.0, False),
     ],
     ids=["one", "nearly one", "all", "both", "so many tasks", "half of one", "three of eight"],
 )
-def test_a_process_that_computes_all_the_time_is_not_told_to_raise_a_limit(a_view, effort, is_busy):
-    found = limiting(a_view(free={"local": 0}, queued=7, effort=effort))
+def test_a_process_that_computes_all_the_time_is_not_told_to_raise_a_limit(a_view, effort, rate, is_busy):
+    found = limiting(a_view(free={"local": 0}, queued=7, effort=effort, rate=rate))
 
     assert (found.layer == "processor") is is_busy
     assert ("raise limits.local" not in found.text) is is_busy
 
 
 def test_a_busy_process_says_how_busy_it_is_and_with_what(a_view):
-    found = limiting(a_view(free={"local": 0}, queued=7, effort=Effort(1.02, 55_608.4, 2)))
+    found = limiting(a_view(free={"local": 0}, queued=7, effort=Effort(1.02, 2), rate=55_608.4))
 
     busy = "the processor: this process keeps 1.0 of 2 busy with 55,608 tasks a second"
     assert found == ("processor", f"{busy}; raising a limit makes it no faster")
 
 
 def test_a_model_that_is_waited_for_holds_a_busy_process_back_all_the_same(a_view):
-    view = a_view(models=[(8, 8, 12)], queued=7, effort=Effort(1.0, 44.0, 2))
+    view = a_view(models=[(8, 8, 12)], queued=7, effort=Effort(1.0, 2))
 
     assert limiting(view).layer == "request"
 
@@ -256,13 +257,13 @@ def test_a_lookout_measures_what_the_process_did_between_two_looks():
         began = time.monotonic()
         handle = system.submit(Job(name="busy", rows=6, columns=columns))
         assert reached.wait(20)
-        first = lookout.look().effort
+        first = lookout.look()
         passed = time.monotonic() - began
-        assert first.busy * passed >= 0.2, "what was computed since the lookout was made"
+        assert first.effort.busy * passed >= 0.2, "what was computed since the lookout was made"
         assert first.tasks_per_second * passed > 0
         while lookout.look().job.generators["c"].done < 5:
             pass
-        assert lookout.look().effort.tasks_per_second == 0.0, "nothing has ended since"
+        assert lookout.look().tasks_per_second == 0.0, "nothing has ended since"
         go_on.set()
         handle.result(timeout=20)
-    assert first.processors >= 1
+    assert first.effort.processors >= 1
