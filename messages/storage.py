@@ -72,7 +72,7 @@ class InspectFiles(Query, frozen=True):
     """The scheduler, before anything else: can the source be read, can `out` be written?
 
     With `resume`, `out` may hold a run of the same job. Changes nothing, but keeps other processes out of
-    `out`, if there is such a folder, until `CloseRun` or `WithdrawRun`. Answered by `FilesInspected`.
+    `out`, if it holds a run, until `CloseRun` or `WithdrawRun`. Answered by `FilesInspected`.
     """
 
     run_id: str

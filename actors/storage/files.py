@@ -44,7 +44,7 @@ class FileRuns:
         """
         unusable = self._unusable(out)
         folder = Path(out).absolute()
-        if not unusable and any(self._files.kind(folder / name) is not None for name in layout.STORED):
+        if not unusable and self._holds_any(folder, layout.STORED):
             return (_holds_a_run(folder),)
         return unusable
 
@@ -75,13 +75,16 @@ class FileRuns:
         return self._has_manifest(folder) and is_finished(folder, rows, self._files)
 
     def claim(self, run_id: str, out: str) -> tuple[Problem, ...]:
-        """Keep every other process out of the folder `out`, where there is one, until the run is forgotten.
+        """Keep every other process out of the folder `out`, if it holds a run, until this one is forgotten.
+
+        A folder without a run is claimed when it is opened: of two that begin there, the one that is first
+        with its log goes on.
 
         Raises:
             OSError: the lock cannot be made.
         """
         folder = Path(out).absolute()
-        if self._unusable(out) or self._files.kind(folder) != "folder":
+        if self._unusable(out) or not self._holds_any(folder, (*layout.STORED, layout.LOCK)):
             return ()
         return self._claim.take(run_id, folder)
 
@@ -130,8 +133,9 @@ class FileRuns:
         if opening.out is None:
             return MemoryRun(opening.dataset_columns)
         folder = Path(opening.out).absolute()
-        _refuse(self.claim(opening.run_id, opening.out))
         if opening.resume and not self._unusable(opening.out):
+            if self._holds_any(folder, layout.STORED):
+                _refuse(self._claim.take(opening.run_id, folder))
             if self._has_manifest(folder):
                 begun = resumed(folder, opening, self._files, self._wall_clock(), unsettled)
                 return FolderRun(folder, begun, self._files, self._wall_clock)
@@ -192,6 +196,9 @@ class FileRuns:
                 self._files.remove(folder / name)
         with contextlib.suppress(OSError):
             self._files.remove_folder(folder / layout.ROWS)
+
+    def _holds_any(self, folder: Path, names: tuple[str, ...]) -> bool:
+        return any(self._files.kind(folder / name) is not None for name in names)
 
     def _has_manifest(self, folder: Path) -> bool:
         return self._files.kind(folder / layout.MANIFEST) in ("file", "folder")

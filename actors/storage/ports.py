@@ -157,7 +157,7 @@ class RunFilesFactory(Protocol):
         """
 
     def claim(self, run_id: str, out: str) -> tuple[Problem, ...]:
-        """Keep every other process out of the folder `out`, where there is one, until the run is forgotten.
+        """Keep every other process out of the folder `out`, if it holds a run, until this one is forgotten.
 
         Return who is in the way, if somebody runs a job in it. Done by `open` as well.
 

@@ -16,7 +16,7 @@ from actors.storage.folder import NotARunFolderError, open_run_folder
 from actors.storage.layout import row_group_digits, row_group_name, row_group_number
 from actors.storage.manifest import fingerprint
 from actors.storage.source import FileSources
-from messages.storage import RowGroupStored, RunOpened, RunRefused, StorageFailed
+from messages.storage import RowGroupStored, RunOpened, RunRefused, StorageFailed, WithdrawRun
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -162,6 +162,21 @@ def test_a_folder_with_other_files_is_used_and_they_stay(core, build, out):
     assert answer(core, build.inspection(out=out)).problems == ()
     assert answer(core, build.opening(out=out)) == RunOpened(build.run_id)
     assert open_run_folder(out).log_path.read_text() == "a log"
+
+
+def test_r10_a_folder_that_holds_a_run_is_kept_from_the_first_look_on_and_another_one_is_not(build, out):
+    looking, other = (StorageCore(FileRuns(), FileSources()) for _ in range(2))
+    out.mkdir(parents=True)
+    assert answer(looking, build.inspection(out=out)).problems == ()
+    assert list(out.iterdir()) == []
+    store_all(other, build, out)
+    other.close(now=0.0)
+    resuming = msgspec.structs.replace(build.inspection(out=out, rows=5), resume=True)
+    assert answer(looking, resuming).problems == ()
+    (problem,) = answer(other, resuming).problems
+    assert "is in use" in problem.message
+    looking.handle(WithdrawRun(build.run_id), now=0.0)
+    assert answer(other, resuming).problems == ()
 
 
 def test_inspection_changes_nothing(core, build, out):
