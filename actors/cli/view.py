@@ -13,6 +13,9 @@ from messages.task_admission import TaskAdmissionSnapshot
 
 _PATIENCE_SECONDS = 1.0
 
+_MEASURED_SECONDS = 1.0
+"""What the process does is measured over so long at the least: less would flicker."""
+
 
 class ModelView(NamedTuple):
     """One request resource, by the names that the job's author knows it by.
@@ -40,8 +43,7 @@ class ModelView(NamedTuple):
 class RunView(NamedTuple):
     """A run at a moment, `at` in run time, seconds.
 
-    `effort` is what this process has done since it was last looked at, `tasks_per_second` how many tasks
-    have ended in that time.
+    `effort` is what this process did when it was last measured, `tasks_per_second` how many tasks ended then.
     """
 
     at: float
@@ -100,6 +102,7 @@ class Lookout:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         self._meter = EffortMeter()
+        self._measured = (0.0, Effort(), 0.0)
         self._ended = 0
 
     def look(self) -> RunView | None:
@@ -116,7 +119,9 @@ class Lookout:
         assert isinstance(requests, RequestAdmissionSnapshot)
         if not job.rows_requested:
             return None
-        effort, before = self._meter.read(), self._ended
-        self._ended = sum(each.done + each.failed for each in job.generators.values())
-        rate = (self._ended - before) / effort.seconds
-        return RunView(scheduler.captured_at, job, tasks, requests, effort, rate)
+        at = scheduler.captured_at
+        if at >= self._measured[0] + _MEASURED_SECONDS or not self._measured[1].seconds:
+            effort, before = self._meter.read(), self._ended
+            self._ended = sum(each.done + each.failed for each in job.generators.values())
+            self._measured = (at, effort, (self._ended - before) / effort.seconds)
+        return RunView(at, job, tasks, requests, *self._measured[1:])
