@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from actors.cli.view import RunView
+from actors.runtime.processor import Effort
 from messages.request_admission import (
     ProviderModelKey,
     ProviderModelPressureSnapshot,
@@ -19,6 +20,8 @@ from messages.scheduler import GeneratorProgress, SchedulerSnapshot
 from messages.task_admission import TaskAdmissionSnapshot, TaskAdmissionView
 from messages.tasks import RequestResourceKey
 from tests.forked_command import ROOT, run_command
+
+NO_EFFORT = Effort()
 
 JOB = """
 name = "small"
@@ -105,7 +108,17 @@ def a_view():
     """
 
     def make(
-        *, at=10.0, models=(), limits=None, free=None, maximum=None, pressure=None, domain="chat", **job
+        *,
+        at=10.0,
+        models=(),
+        limits=None,
+        free=None,
+        maximum=None,
+        pressure=None,
+        domain="chat",
+        effort=NO_EFFORT,
+        rate=0.0,
+        **job,
     ):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
         resources = tuple(
@@ -156,6 +169,8 @@ def a_view():
             SchedulerSnapshot(**running),
             TaskAdmissionSnapshot(1, accounts, 0, 0, {}),
             RequestAdmissionSnapshot(1, resources, endpoints, 0, {}),
+            effort,
+            rate,
         )
 
     return make
