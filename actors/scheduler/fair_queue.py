@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
+from math import inf
 
 from actors.scheduler.fair_groups import Group, Lane, TaskCosts
 from messages.tasks import (
@@ -140,6 +141,34 @@ class FairTaskQueue:
         # By far the most frequent case: the group's entry is on top, and moves within its lane.
         group.ticket = self._numbers = self._numbers + 1
         heapreplace(lane.heap, (group.place - group.stay, group.ticket, group))
+
+    def hold_run(self, selection: QueueSelection, most: int) -> list[QueueSelection]:
+        """Hold a selection, and those of its group that follow it in fair order before any other group's.
+
+        At most so many in all, all of one vector: what `select_next` would return one by one, were all of
+        them eligible. A run may end early; O(lanes) besides its length.
+
+        Raises:
+            ValueError: the selection is not its group's next task.
+        """
+        self.hold(selection)
+        run = [selection]
+        group = self._groups[selection.item.group.name]
+        lane = group.lane
+        if most <= 1 or lane is None or lane.heap[0][1] != group.ticket:
+            return run
+        place, stay, step, ready, held = group.place, group.stay, group.step, group.ready, group.held
+        rival, request, version = self._rival_of(lane), lane.request, selection.sequence_version
+        view = self.pressure()
+        while len(run) < most and place - stay < rival and ready and ready[0].resource_request is request:
+            item = ready.popleft()
+            held.append(item)
+            place += step
+            run.append(QueueSelection(item, view, version))
+        group.place = place
+        if len(run) > 1:
+            self._place(group)
+        return run
 
     def commit(self, selection: QueueSelection) -> SchedulableTask | None:
         """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
@@ -368,6 +397,12 @@ class FairTaskQueue:
         heappush(lane.heap, (key, group.ticket, group))
         if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
             lane.reorder(self._turn)
+
+    def _rival_of(self, lane: Lane) -> float:
+        """Return where the group stands that is next after the one on top of a lane, or something before it."""
+        rivals = [entry[0] for entry in lane.heap[1:3]]  # a stale one stands before its group
+        rivals += [top[0] for other in self._lanes.values() if other is not lane and (top := other.top())]
+        return min(rivals, default=inf)
 
     def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)
