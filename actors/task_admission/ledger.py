@@ -7,6 +7,7 @@ the accounts and changes in the same step, but never changes what is free (T8).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -18,7 +19,7 @@ from messages.task_admission import (
     TaskAdmissionViewUpdate,
     TaskLease,
 )
-from messages.tasks import GroupName, SchedulableTask, SchedulerResourceKey
+from messages.tasks import GroupName, SchedulableTask, SchedulerResourceKey, SchedulerResourceRequest
 
 LEASES_PER_GENERATION = 10**12
 """Generation g issues ids from (g - 1) times this, plus one: an id is unique over all generations."""
@@ -68,49 +69,50 @@ class Ledger:
         )
         self._next_id += 1
         self.active[lease.lease_id] = lease
-        self._account(lease, +1)
+        self._account(lease.group.name, lease.resources, 1)
         return lease
 
-    def acquire(self, item: SchedulableTask, *, now: float) -> TaskLease:
-        """Take all of the item's amounts. The caller has checked that they are free (T7)."""
-        lease = TaskLease(
-            self._next_id,
-            self.generation,
-            item.task_id,
-            item.group,
-            item.resource_request,
-            now,
-            item.correlation,
-        )
-        self._next_id += 1
-        self.active[lease.lease_id] = lease
-        self._account(lease, +1)
-        return lease
+    def acquire(self, items: Sequence[SchedulableTask], *, now: float) -> list[TaskLease]:
+        """Take all amounts of items that have one group and one vector, at least one item.
 
-    def release(self, lease: TaskLease) -> ReleaseResult:
-        """Free what `lease` holds, if it is an active token of this generation and task (T2).
+        The caller has checked that they are free (T7).
+        """
+        group, resources = items[0].group, items[0].resource_request
+        leases = [
+            TaskLease(lease_id, self.generation, item.task_id, group, resources, now, item.correlation)
+            for lease_id, item in enumerate(items, self._next_id)
+        ]
+        self._next_id += len(leases)
+        for lease in leases:
+            self.active[lease.lease_id] = lease
+        self._account(group.name, resources, len(leases))
+        return leases
+
+    def release(self, leases: Iterable[TaskLease]) -> list[ReleaseResult]:
+        """Free what each lease holds that is an active token of this generation and task (T2).
 
         Ids are issued in order, so one that is not active and not in the future has been returned
         before: no list of returned ids is kept.
         """
-        known = self.active.get(lease.lease_id)
-        if known is not None and known.task_id == lease.task_id and lease.generation == self.generation:
-            del self.active[lease.lease_id]
-            self._account(known, -1)
-            self.releases_by_reason["released"] += 1
-            return _RELEASED
-        reason = self._refusal(lease, known)
-        self.releases_by_reason[reason] += 1
-        return ReleaseResult(
-            released=False,
-            reason=reason,
-            diagnostics={
-                "lease_id": lease.lease_id,
-                "lease_generation": lease.generation,
-                "generation": self.generation,
-                "task_id": lease.task_id,
-            },
-        )
+        active, results = self.active, list[ReleaseResult]()
+        freed: TaskLease | None = None  # the first of some that are all alike and not accounted for yet
+        number = 0
+        for lease in leases:
+            known = active.get(lease.lease_id)
+            if known is None or known.task_id != lease.task_id or lease.generation != self.generation:
+                results.append(self._refused(lease, known))
+                continue
+            del active[lease.lease_id]
+            results.append(_RELEASED)
+            if freed is None or known.group is not freed.group or known.resources is not freed.resources:
+                if freed is not None:
+                    self._account(freed.group.name, freed.resources, -number)
+                freed, number = known, 0
+            number += 1
+        if freed is not None:
+            self._account(freed.group.name, freed.resources, -number)
+            self.releases_by_reason["released"] += results.count(_RELEASED)
+        return results
 
     def apply(self, group: GroupName, delta: PolicyStateDelta) -> None:
         """Change a group's debt; it stops at zero."""
@@ -200,6 +202,20 @@ class Ledger:
             assert owed
             assert all(amount > 0 for amount in owed.values())
 
+    def _refused(self, lease: TaskLease, known: TaskLease | None) -> ReleaseResult:
+        reason = self._refusal(lease, known)
+        self.releases_by_reason[reason] += 1
+        return ReleaseResult(
+            released=False,
+            reason=reason,
+            diagnostics={
+                "lease_id": lease.lease_id,
+                "lease_generation": lease.generation,
+                "generation": self.generation,
+                "task_id": lease.task_id,
+            },
+        )
+
     def _refusal(self, lease: TaskLease, known: TaskLease | None) -> ReleaseReason:
         if lease.generation != self.generation:
             return "wrong_controller_generation"
@@ -218,16 +234,16 @@ class Ledger:
             elif group in leased and 0 in leased[group].values():
                 leased[group] = {resource: held for resource, held in leased[group].items() if held}
 
-    def _account(self, lease: TaskLease, sign: int) -> None:
-        view, group = self.view, lease.group.name
-        running = view.running_by_group
+    def _account(self, group: GroupName, request: SchedulerResourceRequest, number: int) -> None:
+        """Count so many leases more, or less, that each hold `request`."""
+        view = self.view
+        running, available = view.running_by_group, view.resources_available
         if group not in running:
             running[group] = 0
             view.leased_resources_by_group[group] = {}
         self._touched.add(group)
-        running[group] += sign
-        by_group = view.leased_resources_by_group[group]
-        for resource, amount in lease.resources.amounts:
-            change = amount if sign > 0 else -amount
-            view.resources_available[resource] -= change
-            by_group[resource] = by_group.get(resource, 0) + change
+        running[group] += number
+        held = view.leased_resources_by_group[group]
+        for resource, amount in request.amounts:
+            available[resource] -= amount * number
+            held[resource] = held.get(resource, 0) + amount * number
