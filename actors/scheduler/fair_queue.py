@@ -399,7 +399,7 @@ class FairTaskQueue:
             lane.reorder(self._turn)
 
     def _rival_of(self, lane: Lane) -> float:
-        """Return where the group stands that is next after the one on top of a lane, or something before it."""
+        """Return where the group stands that comes after the one on top of a lane, or a place before it."""
         rivals = [entry[0] for entry in lane.heap[1:3]]  # a stale one stands before its group
         rivals += [top[0] for other in self._lanes.values() if other is not lane and (top := other.top())]
         return min(rivals, default=inf)
