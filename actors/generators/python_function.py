@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -86,8 +85,10 @@ class PythonGenerator(Generator):
             positional, keywords = self._arguments(start, given)
             found = await self._function(*positional, **keywords)
         if self._is_single and type(found) in ATOMS:
-            with contextlib.suppress(NotJsonError):  # it is told with its place below
+            try:
                 return json_value(found)
+            except NotJsonError:
+                return self._checked(found, start.rows)  # tells it in the column's name
         return self._checked(found, start.rows)
 
     def _models(self, start: TaskStart, calls: ModelCalls, deliver: Deliver) -> UserModels:

@@ -189,7 +189,8 @@ class FairTaskQueue:
             self._place(group)
         else:
             return None
-        self._forget(item)
+        del self._items[item.task_id]
+        self._view = None
         self._virtual_time = max(self._virtual_time, group.tag - group.stay)
         group.tag += group.step
         if not group.ready and not group.held:
@@ -219,7 +220,8 @@ class FairTaskQueue:
             if item is not None:
                 gone.setdefault(item.group.name, set()).add(task_id)
                 removed.append(item)
-                self._forget(item)
+                del self._items[task_id]
+                self._view = None
         for name, ids in gone.items():
             group = self._groups[name]
             # What stays held can still be committed: only what went has gone stale.
@@ -430,7 +432,3 @@ class FairTaskQueue:
     def _next_number(self) -> int:
         self._numbers += 1
         return self._numbers
-
-    def _forget(self, item: SchedulableTask) -> None:
-        del self._items[item.task_id]
-        self._view = None

@@ -269,7 +269,11 @@ class TaskRunner:
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
         del self._running[lease_id]
         self._cancelled.discard(lease_id)
-        self._end(lease_id, self._calls.pop(lease_id, None), outcome)
+        if calls is None:
+            self._finished(lease_id, outcome)
+        else:
+            del self._calls[lease_id]
+            self._end(lease_id, calls, outcome)
         self._attend()
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
