@@ -97,9 +97,14 @@ class Dispatcher:
             if self._view.pressed:
                 selection = msgspec.structs.replace(selection, queue_view=self._queue_view())
                 self.advisory.gets_its_turn(selection.item.group.name)
-            run = queue.hold_run(selection, self._most_like(selection.item))
-            selections += run
-            self._foresee(selection.item, len(run), available)
+            elif self._allowed.standing:
+                run = queue.hold_run(selection, self._room_for(selection.item.resource_request))
+                selections += run
+                self._foresee(selection.item, len(run), available)
+                continue
+            queue.hold(selection)
+            selections.append(selection)
+            self._foresee(selection.item, 1, available)
         self._asked = selections
         if self._parking.yielding:
             self.advisory.note(self._parking.yielding)
@@ -263,12 +268,10 @@ class Dispatcher:
                 return resource
         return None
 
-    def _most_like(self, item: SchedulableTask) -> int:
-        """Return how many tasks of an eligible one's group and vector may go without a further judgement."""
-        if not self._allowed.standing or self._view.pressed:
-            return 1
+    def _room_for(self, request: SchedulerResourceRequest) -> int:
+        """Return how many times a request fits."""
         available = self._view.resources_available
-        return min(available[resource] // amount for resource, amount in item.resource_request.amounts)
+        return min(available[resource] // amount for resource, amount in request.amounts)
 
     def _foresee(
         self, item: SchedulableTask, number: int, available: dict[SchedulerResourceKey, int]
@@ -326,6 +329,9 @@ class Dispatcher:
 
 def _replace(entries: dict[GroupName, V], update: dict[GroupName, V]) -> None:
     """Take over changed entries; an empty or zero one removes its group."""
+    if all(update.values()):
+        entries.update(update)
+        return
     for name, value in update.items():
         if value:
             entries[name] = value

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
 from math import inf
+from typing import Any
 
 from actors.scheduler.fair_groups import Group, Lane, TaskCosts
 from messages.tasks import (
@@ -37,6 +38,9 @@ from messages.tasks import (
     TaskGroupSpec,
     TaskId,
 )
+
+_NONE: dict[Any, Any] = {}
+"""What a view says of each group, where nobody asks for that."""
 
 
 class FairTaskQueue:
@@ -128,7 +132,9 @@ class FairTaskQueue:
         group.held.append(ready.popleft())
         group.place += group.step
         if group is not self._turn:
-            self._pass_turn_to(group)
+            last, self._turn = self._turn, group
+            if last is not None and last.stay:
+                self._end_turn(last)
         if (
             not ready
             or lane is None
@@ -158,8 +164,8 @@ class FairTaskQueue:
         if most <= 1 or lane is None or lane.heap[0][1] != group.ticket:
             return run
         place, stay, step, ready, held = group.place, group.stay, group.step, group.ready, group.held
-        rival, request, version = self._rival_of(lane), lane.request, selection.sequence_version
-        view = self.pressure()
+        rival, request = self._rival_of(lane), selection.item.resource_request
+        view, version = self.pressure(), selection.sequence_version
         while len(run) < most and place - stay < rival and ready and ready[0].resource_request is request:
             item = ready.popleft()
             held.append(item)
@@ -185,7 +191,9 @@ class FairTaskQueue:
                 self._catch_up(group)
             group.ready.popleft()
             group.place += group.step
-            self._pass_turn_to(group)
+            last, self._turn = self._turn, group
+            if last is not None and last is not group and last.stay:
+                self._end_turn(last)
             self._place(group)
         else:
             return None
@@ -293,8 +301,8 @@ class FairTaskQueue:
     def pressure(self) -> QueueView:
         """Return what policies read of the queue: totals, and the heads per distinct vector."""
         if self._view is None:
-            heads = tuple(HeadDemand(lane.request, lane.groups, lane.weight) for lane in self._lanes.values())
-            self._view = QueueView(len(self._items), heads)
+            heads = [HeadDemand(lane.request, lane.groups, lane.weight) for lane in self._lanes.values()]
+            self._view = QueueView(len(self._items), tuple(heads), _NONE, _NONE, _NONE, _NONE)
         return self._view
 
     def head_of(self, name: GroupName) -> SchedulableTask | None:
@@ -361,9 +369,9 @@ class FairTaskQueue:
         """Bring a group that was passed over, or counted for too much, to where it may stand."""
         group.tag = group.place = self._virtual_time - group.behind
 
-    def _pass_turn_to(self, group: Group) -> None:
-        last, self._turn = self._turn, group
-        if last is not None and last is not group and last.stay and last.lane is not None and not last.parked:
+    def _end_turn(self, last: Group) -> None:
+        """Enter a group that kept its turn where it stands without it: another's it is now."""
+        if last.lane is not None and not last.parked:
             self._push(last, last.lane)
 
     def _deactivate(self, group: Group) -> None:

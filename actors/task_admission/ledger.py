@@ -50,6 +50,7 @@ class Ledger:
         self._next_id = self._first_id
         self._version = 0
         self._touched: set[GroupName] = set()
+        self._debts_touched: set[GroupName] = set()
         self._pressed_changed = False
 
     @property
@@ -78,13 +79,14 @@ class Ledger:
         The caller has checked that they are free (T7).
         """
         group, resources = items[0].group, items[0].resource_request
-        leases = [
-            TaskLease(lease_id, self.generation, item.task_id, group, resources, now, item.correlation)
-            for lease_id, item in enumerate(items, self._next_id)
-        ]
-        self._next_id += len(leases)
-        for lease in leases:
-            self.active[lease.lease_id] = lease
+        leases: list[TaskLease] = []
+        lease_id, generation, active = self._next_id, self.generation, self.active
+        for item in items:
+            lease = TaskLease(lease_id, generation, item.task_id, group, resources, now, item.correlation)
+            active[lease_id] = lease
+            leases.append(lease)
+            lease_id += 1
+        self._next_id = lease_id
         self._account(group.name, resources, len(leases))
         return leases
 
@@ -130,7 +132,7 @@ class Ledger:
                 owed.pop(resource, None)
         if not owed:
             del debts[group]
-        self._touched.add(group)
+        self._debts_touched.add(group)
 
     def touch(self, group: GroupName) -> None:
         """Tell of a group in the next update although nothing of it has changed."""
@@ -149,20 +151,22 @@ class Ledger:
         """Return what changed since the last update, and start the next one."""
         self._tidy()
         view, touched = self.view, self._touched
+        running, leased = view.running_by_group, view.leased_resources_by_group
         self._version += 1
         update = TaskAdmissionViewUpdate(
             version=self._version,
             resources_available=view.resources_available.copy(),
             leased_resources_by_group={
-                group: dict(view.leased_resources_by_group.get(group, {})) for group in touched
+                group: leased[group].copy() if group in leased else {} for group in touched
             },
-            running_by_group={group: view.running_by_group.get(group, 0) for group in touched},
+            running_by_group={group: running.get(group, 0) for group in touched},
             policy_debt_by_group_resource={
-                group: dict(view.policy_debt_by_group_resource.get(group, {})) for group in touched
+                group: dict(view.policy_debt_by_group_resource.get(group, {}))
+                for group in self._debts_touched
             },
             pressed=view.pressed.copy() if self._pressed_changed else None,
         )
-        self._touched = set()
+        self._touched, self._debts_touched = set(), set()
         self._pressed_changed = False
         return update
 
@@ -245,5 +249,6 @@ class Ledger:
         running[group] += number
         held = view.leased_resources_by_group[group]
         for resource, amount in request.amounts:
-            available[resource] -= amount * number
-            held[resource] = held.get(resource, 0) + amount * number
+            change = amount * number
+            available[resource] -= change
+            held[resource] = held.get(resource, 0) + change
