@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +30,16 @@ class Evidence(msgspec.Struct, frozen=True):
     final_request_snapshot: dict[str, Any] = {}
     log_lines: int = 0
     hidden_waiters: int | None = None
+
+    def with_lines_of(self, others: Iterable[Evidence]) -> Evidence:
+        """Return this with what others' logs prove too."""
+        told = [self, *others]
+        hidden = [one.hidden_waiters for one in told if one.hidden_waiters is not None]
+        return msgspec.structs.replace(
+            self,
+            log_lines=sum(one.log_lines for one in told),
+            hidden_waiters=sum(hidden) if hidden else None,
+        )
 
 
 class Run(msgspec.Struct, frozen=True):

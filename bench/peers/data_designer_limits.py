@@ -24,10 +24,11 @@ from data_designer.engine.models.request_admission.resources import (
     RequestResourceKey,
 )
 
+from bench.moving.controllers import Grant, Line
+from bench.moving.playing import playing, under
+from bench.moving.scripts import CLIENTS, REFUSING
+from bench.moving.server import VirtualServer
 from bench.results import BenchError, Run
-from bench.virtual.controllers import Grant, Line
-from bench.virtual.moving import CLIENTS, REFUSING, playing
-from bench.virtual.server import VirtualServer
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import RequestOutcome
 
@@ -112,4 +113,4 @@ def _playing(tuning: RequestAdmissionTuning) -> Callable[[int], Run]:
         del server, until
         return PeerController(tuning, static_cap=CLIENTS)
 
-    return playing(REFUSING, make)
+    return playing(REFUSING, under(make))

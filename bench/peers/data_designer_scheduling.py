@@ -25,8 +25,8 @@ from data_designer.engine.dataset_builders.scheduling.task_policies import (
 from actors.scheduler.completion import CompletionTracker
 from bench.noop_jobs import Policy
 from bench.results import BenchError
-from bench.virtual.course import Course, Execution
-from bench.virtual.workload import CAPACITY, Workload
+from bench.schedules.course import Course, Execution
+from bench.schedules.workload import CAPACITY, Workload
 from messages.plan import GeneratorPlan
 from messages.tasks import Task, TaskId
 

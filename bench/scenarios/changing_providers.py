@@ -6,6 +6,9 @@ from functools import partial
 
 import msgspec
 
+from bench.moving.playing import playing
+from bench.moving.scripts import REFUSING
+from bench.moving.sharing import CAP, SECONDS, SHARINGS, sharing
 from bench.results import Bar, Figure, Scenario, Side
 from bench.scenarios.moving_capacity import (
     DEFAULT,
@@ -16,8 +19,6 @@ from bench.scenarios.moving_capacity import (
     oracle_side,
     peer_side,
 )
-from bench.virtual.moving import REFUSING, playing
-from bench.virtual.sharing import CAP, SECONDS, SHARINGS, sharing
 
 _ORACLE = oracle_side("oracle")
 _SIDES = (

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-
-import msgspec
+from itertools import count
 
 from bench.noop_jobs import Policy
 from bench.results import Bar, Figure, Run, Scenario, Side
+from bench.schedules import playing
+from bench.schedules.course import Course
+from bench.schedules.workload import CAPACITY, Workload, heavy_root, neutral, true_roots
 from bench.stopwatch import Stopwatch
-from bench.virtual import playing
-from bench.virtual.course import Course
-from bench.virtual.workload import CAPACITY, Workload, heavy_root, neutral, true_roots
 
 _WHOLE_TASKS = 1024
 """A run of as many tasks does the workloads whole; of fewer, that part of each."""
@@ -20,15 +19,20 @@ _WHOLE_TASKS = 1024
 _ROOT_SHARE = 7
 """The strict share of a group of weight 4 against one of weight 1: four fifths of 8, rounded up."""
 
-Play = Callable[[Workload, Policy], Course]
+Play = Callable[[Workload, Policy, int], Course]
+"""Plays a workload under a policy. The number decides who goes first wherever several could."""
 
 
 def _run(play: Play, policy: Policy, *, troubled: bool) -> Callable[[int], Run]:
+    """Return a side's `run`; each run has another interleaving."""
+    seeds = count()
+
     def run(tasks: int) -> Run:
+        seed = next(seeds)
         scale = min(1.0, tasks / _WHOLE_TASKS)
         headline, roots, equal = heavy_root(scale), true_roots(scale), neutral(scale)
         with Stopwatch() as watch:
-            courses = [play(workload, policy) for workload in (headline, roots, equal)]
+            courses = [play(workload, policy, seed) for workload in (headline, roots, equal)]
         measures = {
             **_headline(headline, courses[0]),
             **_roots(roots, courses[1]),
@@ -36,15 +40,10 @@ def _run(play: Play, policy: Policy, *, troubled: bool) -> Callable[[int], Run]:
             "ready-idle gap": max(course.ready_idle_gap for course in courses),
         }
         if troubled:
-            courses += playing.play_in_trouble(headline, policy)
+            courses += playing.play_in_trouble(headline, policy, seed)
         done = sum(len(course.executions) for course in courses)
         left = sum(course.left for course in courses)
-        proof = [course.evidence for course in courses]
-        evidence = msgspec.structs.replace(
-            proof[0],
-            log_lines=sum(one.log_lines for one in proof),
-            hidden_waiters=sum(one.hidden_waiters or 0 for one in proof) if troubled else None,
-        )
+        evidence = courses[0].evidence.with_lines_of(course.evidence for course in courses[1:])
         return Run(done, watch.wall_seconds, watch.cpu_seconds, left, measures=measures, evidence=evidence)
 
     return run
@@ -88,8 +87,9 @@ def _ours(policy: Policy) -> Side:
 
 
 def _peer(policy: Policy) -> Side:
-    def play(workload: Workload, policy: Policy) -> Course:
-        peer: Play = import_module("bench.peers.data_designer_scheduling").play
+    def play(workload: Workload, policy: Policy, seed: int) -> Course:
+        del seed
+        peer: Callable[..., Course] = import_module("bench.peers.data_designer_scheduling").play
         return peer(workload, policy)
 
     side = f"data-designer, {policy}"

@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from bench.moving.controllers import Controller
+from bench.moving.core_controller import CoreController
+from bench.moving.playing import How, oracle, playing, under
+from bench.moving.scripts import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING
+from bench.moving.server import VirtualServer
+from bench.moving.whole_system import whole_system
 from bench.peers import lazily
 from bench.results import Bar, Figure, Scenario, Side
-from bench.virtual.controllers import Controller
-from bench.virtual.core_controller import CoreController
-from bench.virtual.moving import BLIND, CLIENTS, JITTER, LATENCY_SECONDS, REFUSING, Make, oracle, playing
-from bench.virtual.server import VirtualServer
 from messages.job import RequestAdmissionTuning
 
 DEFAULT = RequestAdmissionTuning()
@@ -37,14 +39,14 @@ MODEL_INPUTS: dict[str, Any] = {
 }
 
 
-def core(tuning: RequestAdmissionTuning) -> Make:
-    """Return what makes the real core of request admission with these settings."""
+def core(tuning: RequestAdmissionTuning) -> How:
+    """Return how clients fare under the real core of request admission with these settings."""
 
     def make(server: VirtualServer, until: float) -> Controller:
         del server, until
         return CoreController(tuning, static_cap=CLIENTS)
 
-    return make
+    return under(make)
 
 
 def _ours(name: str, tuning: RequestAdmissionTuning) -> Side:
@@ -53,7 +55,7 @@ def _ours(name: str, tuning: RequestAdmissionTuning) -> Side:
 
 def oracle_side(name: str) -> Side:
     """Return who knows the capacity of the servers that refuse."""
-    return Side(name, playing(REFUSING, oracle), peer=True)
+    return Side(name, playing(REFUSING, under(oracle)), peer=True)
 
 
 def peer_side(name: str, tuning: RequestAdmissionTuning) -> Side:
@@ -69,8 +71,9 @@ def _blind(algorithm: str) -> Side:
 
 _ORACLE = oracle_side("oracle")
 _TUNED, _SHARED, _DEFAULT = _ours("tuned", TUNED), _ours("shared tuning", SHARED), _ours("defaults", DEFAULT)
+_WHOLE = Side("whole system, tuned", playing(REFUSING, whole_system(TUNED)))
 _PEER_SHARED, _PEER_DEFAULT = peer_side("shared tuning", SHARED), peer_side("defaults", DEFAULT)
-_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, oracle), peer=True)
+_BLIND_ORACLE = Side("blind server, oracle", playing(BLIND, under(oracle)), peer=True)
 _AIMD, _GRADIENT = _blind("aimd"), _blind("gradient")
 
 
@@ -91,6 +94,7 @@ SCENARIO = Scenario(
         _TUNED,
         _SHARED,
         _DEFAULT,
+        _WHOLE,
         _PEER_SHARED,
         _PEER_DEFAULT,
         _BLIND_ORACLE,
@@ -105,6 +109,7 @@ SCENARIO = Scenario(
             _PEER_SHARED,
             bar=Bar("at least", 1.0),
         ),
+        _goodput("goodput over the oracle, whole system, tuned", _WHOLE, _ORACLE, bar=Bar("at least", 0.9)),
         _goodput("goodput over the oracle, aimd, shared tuning", _SHARED, _ORACLE),
         _goodput("goodput over data-designer, both shared tuning", _SHARED, _PEER_SHARED),
         _goodput("goodput over the oracle, aimd, defaults", _DEFAULT, _ORACLE),

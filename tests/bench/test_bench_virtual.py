@@ -8,52 +8,42 @@ from math import isnan
 import pytest
 
 from actors.request_admission.limits import make_limit
+from bench.moving.controllers import Grant, LimitAlone
+from bench.moving.core_controller import CoreController
+from bench.moving.oracle import Oracle
+from bench.moving.playing import oracle, playing, under
+from bench.moving.scripts import BLIND, CLIENTS, REFUSING
+from bench.moving.server import REFUSAL_SECONDS, VirtualServer
+from bench.moving.sharing import SHARINGS, sharing
+from bench.moving.simulation import simulate
+from bench.moving.whole_system import whole_system
 from bench.results import Figure, Run
-from bench.virtual.controllers import Grant, LimitAlone, Oracle
-from bench.virtual.core_controller import CoreController
-from bench.virtual.moving import BLIND, CLIENTS, REFUSING, oracle, playing
-from bench.virtual.script import CapacityScript, Conditions
-from bench.virtual.server import REFUSAL_SECONDS, VirtualServer
-from bench.virtual.sharing import SHARINGS, sharing
-from bench.virtual.simulation import simulate
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestOutcome
 
-MOVING = (
-    ScriptStep(capacity=4),
-    ScriptStep(at=10, capacity=8, ramp_seconds=4, retry_after=2.0),
-    ScriptStep(at=20, outage=5, latency_factor=3.0),
-)
+
+def a_call(number, at):
+    return Grant(number, None), at
 
 
-@pytest.mark.parametrize(
-    ("now", "conditions"),
-    [
-        (0, Conditions(4, 0.0, True, 1.0)),
-        (10, Conditions(4, 2.0, True, 1.0)),
-        (12, Conditions(6, 2.0, True, 1.0)),
-        (14, Conditions(8, 2.0, True, 1.0)),
-        (24.9, Conditions(8, 2.0, False, 3.0)),
-        (25, Conditions(8, 2.0, True, 3.0)),
-    ],
-)
-def test_a_script_is_read_at_any_time_and_what_a_step_leaves_out_stays(now, conditions):
-    assert CapacityScript(MOVING).at(now) == conditions
-
-
-def test_whatever_changes_is_looked_at():
-    script = CapacityScript(MOVING)
-    times = sorted(script.changes(30))
-    assert {0, 10, 14, 20, 25} <= set(times)
-    looked_at = {script.at(time)[0] for time in times}
-    assert looked_at == {4, 5, 6, 7, 8}
-    assert max(script.changes(12)) <= 12
+def test_a_server_serves_as_many_as_its_script_says_at_the_moment():
+    steps = (
+        ScriptStep(capacity=4),
+        ScriptStep(at=10, capacity=8, ramp_seconds=4),
+        ScriptStep(at=20, outage=5),
+    )
+    server = VirtualServer(steps)
+    assert [server.room(now) for now in (0, 10, 12, 14, 24.9, 25)] == [4, 4, 6, 8, 0, 8]
+    changes = sorted(server.changes(30))
+    assert {0, 10, 20, 25} <= set(changes)
+    assert {server.room(change) for change in changes} == {0, 4, 5, 6, 7, 8}
+    assert max(server.changes(12)) <= 12
 
 
 def test_a_server_that_refuses_says_so_after_a_moment_and_how_long_to_wait():
     server = VirtualServer((ScriptStep(capacity=1, retry_after=3.0),), latency=2.0)
-    (served,) = server.call(1, now=0.0)
-    (refused,) = server.call(2, now=0.5)
+    (served,) = server.call(a_call(1, 0.0), now=0.0)
+    (refused,) = server.call(a_call(2, 0.5), now=0.5)
     assert (served.at, served.outcome.kind) == (2.0, "success")
     assert refused.at == 0.5 + REFUSAL_SECONDS
     assert refused.outcome == RequestOutcome("rate_limited", 3.0, 429)
@@ -61,22 +51,23 @@ def test_a_server_that_refuses_says_so_after_a_moment_and_how_long_to_wait():
 
 def test_a_server_that_queues_serves_in_turn_and_tells_the_whole_time():
     server = VirtualServer((ScriptStep(capacity=1),), when_full="queue", latency=2.0)
-    assert len(server.call(1, now=0.0)) == 1
-    assert server.call(2, now=0.5) == server.call(3, now=0.6) == []
+    assert len(server.call(a_call(1, 0.0), now=0.0)) == 1
+    assert server.call(a_call(2, 0.5), now=0.5) == server.call(a_call(3, 0.6), now=0.6) == []
     server.ended()
     (second,) = server.serve(now=2.0)
-    assert (second.call, second.at, second.outcome.duration_seconds) == (2, 4.0, 3.5)
+    assert (second.call, second.at, second.outcome.duration_seconds) == (a_call(2, 0.5), 4.0, 3.5)
 
 
-def test_nobody_answers_in_an_outage():
-    server = VirtualServer((ScriptStep(capacity=1), ScriptStep(at=5, outage=10)))
-    (answer,) = server.call(1, now=6.0)
+@pytest.mark.parametrize("when_full", ["refuse", "queue"])
+def test_nobody_answers_in_an_outage(when_full):
+    server = VirtualServer((ScriptStep(capacity=1), ScriptStep(at=5, outage=10)), when_full=when_full)
+    (answer,) = server.call(a_call(1, 6.0), now=6.0)
     assert answer.outcome.kind == "provider_failure"
 
 
 def test_the_oracle_keeps_exactly_the_capacity_in_flight():
-    script = CapacityScript((ScriptStep(capacity=2), ScriptStep(at=10, capacity=3)))
-    controller = Oracle(script, until=20)
+    server = VirtualServer((ScriptStep(capacity=2), ScriptStep(at=10, capacity=3)))
+    controller = Oracle(server, until=20)
     assert [controller.ask(client, now=0.0) for client in range(4)] == [
         [Grant(0, None)],
         [Grant(1, None)],
@@ -84,7 +75,7 @@ def test_the_oracle_keeps_exactly_the_capacity_in_flight():
         [],
     ]
     assert controller.wake(now=0.0) == []
-    assert controller.wakes_at() == 0.25
+    assert controller.wakes_at() == 10.0
     assert controller.wake(now=10.0) == [Grant(2, None)]
     assert controller.close(now=11.0) == 3
 
@@ -92,13 +83,11 @@ def test_the_oracle_keeps_exactly_the_capacity_in_flight():
 @pytest.mark.parametrize("play", REFUSING, ids=lambda play: play.name)
 def test_the_oracle_is_never_refused_and_makes_use_of_all(play):
     server = VirtualServer(play.steps, latency=2.0)
-    course = simulate(Oracle(server.script, until=300), server, clients=CLIENTS, until=300)
+    course = simulate(Oracle(server, until=300), server, clients=CLIENTS, until=300)
     assert len(course.refusals) <= 12, "but where a call is still running when the capacity falls"
     assert course.failures == []
     assert course.left == 0
-    area = sum(
-        server.script.at(second).capacity * server.script.at(second).reachable for second in range(300)
-    )
+    area = sum(server.room(second) for second in range(300))
     assert len(course.successes) == pytest.approx(area / 2.0, rel=0.05)
 
 
@@ -130,14 +119,32 @@ def test_the_real_core_gives_every_lease_back():
 def test_sides_meet_the_same_servers_in_the_same_iteration():
     def alone(server, until):
         del until
-        return Oracle(server.script, until=1500)
+        return Oracle(server, until=1500)
 
-    one, other = playing(BLIND, oracle), playing(BLIND, alone)
+    one, other = playing(BLIND, under(oracle)), playing(BLIND, under(alone))
     first = [one(1000), one(1000)]
     second = [other(1000), other(1000)]
     assert [run.measures for run in first] == [run.measures for run in second]
     assert first[0].measures != first[1].measures
     assert {run.leases_left for run in first} == {0}
+
+
+def test_r4_a_whole_job_meets_the_same_trouble_and_its_log_proves_every_lease():
+    seldom, unreachable = (
+        REFUSING[0],
+        REFUSING[3]._replace(
+            seconds=60, steps=(ScriptStep(capacity=6), ScriptStep(at=20, outage=20)), turns=(40,)
+        ),
+    )
+    tuning = RequestAdmissionTuning(multiplicative_decrease_factor=0.9, cooldown_seconds=0.25)
+    plays = (seldom._replace(seconds=60), unreachable)
+    run = playing(plays, whole_system(tuning))(20_000)
+    best = playing(plays, under(oracle))(20_000)
+    assert run.leases_left == 0
+    assert run.evidence.hidden_waiters == 0
+    assert run.evidence.log_lines > 10 * run.tasks
+    assert 0.7 * best.measures["goodput"] < run.measures["goodput"] <= 1.05 * best.measures["goodput"]
+    assert run.measures["wasted"] > 0
 
 
 @pytest.mark.parametrize("who", SHARINGS, ids=lambda who: who.name)
@@ -155,19 +162,23 @@ def test_a_lane_that_nobody_else_contends_with_is_served_as_well():
 
 def test_what_each_script_wastes_and_needs_to_recover_is_told():
     down, bursts = REFUSING[0], REFUSING[-1]
-    measures = playing((down, bursts), oracle)(8000).measures
+    measures = playing((down, bursts), under(oracle))(8000).measures
     assert measures["step down: recovery"] == measures["recovery"] <= 1.0
     assert {"step down: wasted", "bursts: wasted"} <= set(measures)
     assert "bursts: recovery" not in measures
 
 
 def test_a_limit_that_follows_latency_keeps_a_silent_server_from_queueing():
-    def under(algorithm):
+    def measured(algorithm):
         tuning = RequestAdmissionTuning(algorithm=algorithm)
-        limits = playing(BLIND, lambda *_: LimitAlone(make_limit(tuning, static_cap=CLIENTS)))
+        limits = playing(BLIND, under(lambda *_: LimitAlone(make_limit(tuning, static_cap=CLIENTS))))
         return limits(20_000).measures
 
-    best, aimd, gradient = playing(BLIND, oracle)(20_000).measures, under("aimd"), under("gradient")
+    best, aimd, gradient = (
+        playing(BLIND, under(oracle))(20_000).measures,
+        measured("aimd"),
+        measured("gradient"),
+    )
     assert gradient["goodput"] > 0.88 * best["goodput"]
     assert gradient["p95 latency"] < 2.2
     assert aimd["p95 latency"] > 8

@@ -9,19 +9,18 @@ import logging
 import random
 import warnings
 from collections import Counter
-from heapq import heappop, heappush
 
 from actors.storage.ports import no_log_is_read
 from actors.storage.source import FileSources
 from actors.system.cores import Ports
+from bench.virtual.clock import VirtualClock
+from bench.virtual.stage import Stage, StuckError
 from messages._base import ACTOR_NAMES, SCHEDULER
 from messages.job import ChatColumn, Job, ModelConfig, SequenceColumn, SimulatedProvider
 from messages.scheduler import CancelJob, JobFinished, JobRejected, SubmitJob
 from messages.supervision import ActorSnapshot, GetSnapshot
 from tests.simulation.disk import SimulatedDisk, journaled_on, rows_on, runs_on
 from tests.simulation.logs import SimulatedLogs
-from tests.simulation.stage import Stage, StuckError
-from tests.simulation.virtual_time import VirtualClock
 
 CLIENT = "client"
 OUT = "/out"
@@ -94,9 +93,6 @@ class Play:
         self.inbox = []
         self._resume = resume
         self._hooks = []
-        self._steps = []
-        self._times = []
-        self._numbers = itertools.count()
         how = world.scheduling
         chance = random.Random(f"{how.seed}/{seed}")
         self.stage = Stage(
@@ -138,11 +134,11 @@ class Play:
 
     def at_step(self, step, action):
         """Do something once so many steps have been done."""
-        heappush(self._steps, (step, next(self._numbers), action))
+        self.stage.at_step(step, action)
 
     def at_time(self, time, action):
         """Do something at a time."""
-        heappush(self._times, (time, next(self._numbers), action))
+        self.stage.at_time(time, action)
 
     def on_send(self, hook):
         """Let `hook(sender, receiver, messages)` return what is sent instead."""
@@ -192,7 +188,7 @@ class Play:
         self.tell(SCHEDULER, SubmitJob(self.world.job, out=out, resume=self._resume, reply_to=CLIENT))
         try:
             self._until(self._is_over, "the job did not end")
-            self._until(lambda: False, None)  # what is still under way comes to rest
+            self._come_to_rest()  # what is still under way comes to rest
             self._take_snapshots()
             if not self.played.stopped:
                 self._run_next_job()
@@ -205,7 +201,7 @@ class Play:
 
     def _run_next_job(self):
         """Whatever happened to a job, the system takes the next one. Nothing goes wrong any more."""
-        self._steps.clear()
+        self.stage.forget_steps()
         self.stage.router.on_send = None
         answers = self.inbox
         self.inbox = []
@@ -213,39 +209,25 @@ class Play:
         self._until(self._is_over, "the next job did not end")
         self.played.next_job = self.inbox[-1]
         self.inbox = answers
+        self._come_to_rest()
+
+    def _come_to_rest(self):
+        """Let what is still under way come to its end."""
         self._until(lambda: False, None)
 
     def _until(self, done, problem):
-        """Step until `done()`, or until nothing happens any more."""
-        stage = self.stage
-        while not done():
-            while self._steps and self._steps[0][0] <= stage.steps:
-                heappop(self._steps)[2]()
-            while self._times and self._times[0][0] <= self.clock.time:
-                heappop(self._times)[2]()
-            if stage.step():
-                if stage.steps > MOST_STEPS:
-                    raise StuckError(f"{problem}: {MOST_STEPS} steps were not enough")
-                continue
-            if not self._let_time_pass():
-                if problem is not None and not done():
-                    raise StuckError(f"{problem}: nothing happens any more at {self.clock.time:.3f} s")
-                return
-            if self.clock.time > LONGEST:
-                raise StuckError(f"{problem}: {LONGEST:.0f} virtual seconds were not enough")
-
-    def _let_time_pass(self):
-        times = [self.stage.next_time(), self._times[0][0] if self._times else None]
-        due = min((time for time in times if time is not None), default=None)
-        if due is None:
-            return False
-        self.clock.pass_to(due)
-        return True
+        """Go on until `done()`; with a `problem`, it must come to that before nothing happens any more."""
+        try:
+            is_done = self.stage.run(done, most_steps=MOST_STEPS, longest=LONGEST)
+        except StuckError as error:
+            raise StuckError(f"{problem}: {error}") from None
+        if problem is not None and not is_done:
+            raise StuckError(f"{problem}: nothing happens any more at {self.clock.time:.3f} s")
 
     def _take_snapshots(self):
         for name in ACTOR_NAMES:
             self.tell(name, GetSnapshot(reply_to=CLIENT))
-        self._until(lambda: False, None)
+        self._come_to_rest()
         for message in self.inbox:
             if isinstance(message, ActorSnapshot):
                 self.played.snapshots[message.actor] = message.state

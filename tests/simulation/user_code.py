@@ -9,7 +9,7 @@ import asyncio
 import math
 from zlib import crc32
 
-from tests.simulation.pool import takes
+from bench.virtual.pool import takes
 
 
 def _lot(values, sides):

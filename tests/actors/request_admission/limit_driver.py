@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from actors.request_admission.limits import make_limit
-from bench.virtual.controllers import LimitAlone
-from bench.virtual.server import VirtualServer
-from bench.virtual.simulation import simulate
+from bench.moving.controllers import LimitAlone
+from bench.moving.server import VirtualServer
+from bench.moving.simulation import simulate
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import RequestLease, RequestOutcome
 from tests.actors.request_admission.request_builders import CHAT

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actors.worker.providers.base import ChatMessage, ChatRequest, ProviderError
 from actors.worker.providers.simulated import SimulatedClient
+from bench.virtual.event_loop import run_virtually
 from messages.job import Latency, ScriptStep, SimulatedProvider
-from tests.actors.worker.providers.virtual_time import run_virtually
 
 
 def asked(number=0):

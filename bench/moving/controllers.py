@@ -1,4 +1,4 @@
-"""Who decides how many calls are in flight: the common face, the oracle, and a limit on its own."""
+"""Who decides how many calls are in flight: the common face, and a limit on its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 from actors.request_admission.limits import LimitTransition, RequestLimit
-from bench.virtual.script import CapacityScript
 from messages.request_admission import RequestLease, RequestOutcome
 from messages.tasks import RequestResourceKey
 
@@ -56,44 +55,6 @@ class Line:
         del now
         self.waiting.clear()
         return self.in_flight
-
-
-class Oracle(Line):
-    """Knows the capacity, and keeps exactly so many calls in flight."""
-
-    def __init__(self, script: CapacityScript, *, until: float) -> None:
-        super().__init__()
-        self._script = script
-        self._changes = deque(sorted(set(script.changes(until))))
-
-    def ask(self, client: int, *, now: float) -> list[Grant]:
-        """Let a client ask."""
-        self.waiting.append(client)
-        return self._serve(now)
-
-    def give_back(self, grant: Grant, outcome: RequestOutcome, *, now: float) -> list[Grant]:
-        """Take back a grant."""
-        del grant, outcome
-        self.in_flight -= 1
-        return self._serve(now)
-
-    def wake(self, *, now: float) -> list[Grant]:
-        """Look at the capacity again."""
-        while self._changes and self._changes[0] <= now:
-            self._changes.popleft()
-        return self._serve(now)
-
-    def wakes_at(self) -> float | None:
-        """Return when the capacity changes next."""
-        return self._changes[0] if self._changes else None
-
-    def _serve(self, now: float) -> list[Grant]:
-        conditions = self._script.at(now)
-        granted = []
-        while self.waiting and conditions.reachable and self.in_flight < conditions.capacity:
-            self.in_flight += 1
-            granted.append(Grant(self.waiting.popleft(), None))
-        return granted
 
 
 class LimitAlone(Line):

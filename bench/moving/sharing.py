@@ -6,12 +6,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
+from bench.moving.controllers import RESOURCE
+from bench.moving.core_controller import CoreController, Lane
+from bench.moving.server import VirtualServer
+from bench.moving.simulation import simulate
 from bench.results import Run, part_of
 from bench.stopwatch import Stopwatch
-from bench.virtual.controllers import RESOURCE
-from bench.virtual.core_controller import CoreController, Lane
-from bench.virtual.server import VirtualServer
-from bench.virtual.simulation import simulate
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestGroupSpec
 from messages.tasks import RequestResourceKey

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from actors.request_admission.core import RequestAdmissionCore
+from bench.moving.controllers import RESOURCE, Grant
 from bench.results import BenchError
-from bench.virtual.controllers import RESOURCE, Grant
 from messages._base import Outgoing
 from messages.job import RequestAdmissionTuning
 from messages.request_admission import (

@@ -1,0 +1,1 @@
+"""Providers whose capacity moves: who finds it out how well, on virtual time."""

@@ -1,0 +1,1 @@
+"""Schedules of tasks whose durations are known: what a policy makes of them, on virtual time."""
