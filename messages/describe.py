@@ -29,6 +29,7 @@ def describe_run(plan: JobPlan, earlier: Earlier | None = None) -> RunDescriptor
         row_groups_before=earlier.row_groups,
         rows_written_before=earlier.rows_written,
         rows_dropped_before=earlier.rows_dropped,
+        policy=plan.policy,
     )
 
 

@@ -71,8 +71,8 @@ class Earlier(Value, frozen=True):
 class InspectFiles(Query, frozen=True):
     """The scheduler, before anything else: can the source be read, can `out` be written?
 
-    With `resume`, `out` may hold a run of the same job. Creates and changes nothing. Answered by
-    `FilesInspected`.
+    With `resume`, `out` may hold a run of the same job. Changes nothing, but keeps other processes out of
+    `out`, if it holds a run, until `CloseRun` or `WithdrawRun`. Answered by `FilesInspected`.
     """
 
     run_id: str
@@ -122,6 +122,12 @@ class RunRefused(Message, frozen=True):
 
     run_id: str
     problems: tuple[Problem, ...]
+
+
+class WithdrawRun(Message, frozen=True):
+    """The scheduler: a run whose files were inspected will not begin. Not answered."""
+
+    run_id: str
 
 
 class LoadRowGroup(Query, frozen=True):
@@ -222,4 +228,6 @@ class StorageSnapshot(Message, frozen=True):
     last_store_seconds: float = msgspec.field(default=0.0)
 
 
-Command: TypeAlias = InspectFiles | OpenRun | LoadRowGroup | StoreRowGroup | JournalCells | CloseRun
+Command: TypeAlias = (
+    InspectFiles | OpenRun | WithdrawRun | LoadRowGroup | StoreRowGroup | JournalCells | CloseRun
+)

@@ -161,7 +161,7 @@ class RunDescriptor(Value, frozen=True):
 
     Capacities and generators stand here once; with them every later event can be judged and its
     correlation completed from the log alone. A run that continues another says what was stored before it:
-    row groups as ranges `(first, end)`, and their rows.
+    row groups as ranges `(first, end)`, and their rows. `policy` is `limits.policy`.
     """
 
     run_id: str
@@ -176,6 +176,7 @@ class RunDescriptor(Value, frozen=True):
     row_groups_before: tuple[tuple[int, int], ...] = ()
     rows_written_before: int = 0
     rows_dropped_before: int = 0
+    policy: str = ""
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the descriptor as an event's `diagnostics`: what JSON would give back, no tuples."""

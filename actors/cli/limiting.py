@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from actors.cli.view import ModelView, RunView
+from actors.inspection.computing import ONE_PROCESS
 from actors.inspection.words import told_duration
 from messages.task_admission import TaskAdmissionView
 from messages.tasks import REQUEST_RESOURCE_PREFIX
 
-Layer = Literal["phase", "request", "task", "retry", "storage", "row_groups", "nothing"]
+Layer = Literal["phase", "request", "processor", "task", "retry", "storage", "row_groups", "nothing"]
 
 _PHASES = {
     "preparing": "preparing the job",
@@ -46,6 +47,7 @@ def limiting(view: RunView) -> Limiting:
         or _failing(view.models())
         or _waited_for_model(view.models())
         or _passed_over(view)
+        or _busy(view)
         or _full_resource(view)
         or _full_model(view.models())
         or _no_running_work(view)
@@ -134,6 +136,16 @@ def _pressure_on(view: RunView, task_resource: str) -> str:
     return f"{name} is under pressure"
 
 
+def _busy(view: RunView) -> Limiting | None:
+    """Return the process itself, where it computes all the time: no limit that is raised makes it faster."""
+    effort = view.effort
+    if not effort.is_all and view.tasks_per_second <= ONE_PROCESS:
+        return None
+    text = f"the processor: this process keeps {effort.busy:.1f} of {effort.processors} busy"
+    rate = f"with {view.tasks_per_second:,.0f} tasks a second"
+    return Limiting("processor", f"{text} {rate}; raising a limit makes it no faster")
+
+
 def _full_resource(view: RunView) -> Limiting | None:
     job, accounts = view.job, view.tasks.view
     if not job.queued:
@@ -146,8 +158,9 @@ def _full_resource(view: RunView) -> Limiting | None:
         held = f"{name}: all {limit} in use, {job.queued} tasks queued; raise {_setting_of(name)}"
         return Limiting("task", held)
     if job.blocked is not None and "group_cap" in job.blocked.dominant_reasons:
-        text = f"a column's share of a resource, {job.queued} tasks queued; raise limits.group_limit_factor"
-        return Limiting("task", text)
+        text = f"a column's share of a resource, {job.queued} tasks queued"
+        helps = "raise what columns share, or limits.group_limit_factor (`leasehold inspect` says which)"
+        return Limiting("task", f"{text}; {helps}")
     return None
 
 

@@ -40,6 +40,7 @@ def plan_job(path: Path, *, rows: int | None, latency: Sequence[str], as_json: b
         data = msgspec.to_builtins(found) | {
             "least_seconds": found.least_seconds,
             "capacity": msgspec.to_builtins(capacity),
+            "warnings": checked.warnings,
         }
         say(msgspec.json.encode(data).decode())
     else:

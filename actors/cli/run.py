@@ -31,7 +31,7 @@ from actors.cli.output import (
 )
 from actors.cli.progress import PlainLines, Progress, Silent
 from actors.cli.summary import CANCELLED_BY, continued_by, end_line, summary
-from actors.cli.view import look
+from actors.cli.view import Lookout
 from actors.storage.layout import ACTOR_LOG, MANIFEST, next_log
 from actors.system.handle import JobHandle
 from actors.system.system import ActorSystem
@@ -173,6 +173,7 @@ def submitted(system: ActorSystem, job: Job, options: RunOptions, interrupts: In
 
 def _watch(system: ActorSystem, handle: JobHandle, progress: Progress, interrupts: Interrupts) -> JobResult:
     """Wait for the job's end; show it, and cancel it when interrupted (R11)."""
+    lookout = Lookout(system)
     show_at = time.monotonic() + progress.shown_every
     while True:
         if interrupts.first():
@@ -182,7 +183,7 @@ def _watch(system: ActorSystem, handle: JobHandle, progress: Progress, interrupt
         except TimeoutError:
             pass
         if time.monotonic() >= show_at:
-            view = look(system)
+            view = lookout.look()
             if view is not None:
                 progress.show(view)
             show_at = time.monotonic() + progress.shown_every

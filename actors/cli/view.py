@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from actors.runtime.processor import Effort, EffortMeter
 from actors.system.system import ActorSystem
 from messages._base import REQUEST_ADMISSION, SCHEDULER, TASK_ADMISSION
 from messages.request_admission import RequestAdmissionSnapshot
@@ -11,6 +12,9 @@ from messages.scheduler import SchedulerSnapshot
 from messages.task_admission import TaskAdmissionSnapshot
 
 _PATIENCE_SECONDS = 1.0
+
+_MEASURED_SECONDS = 1.0
+"""What the process does is measured over so long at the least: less would flicker."""
 
 
 class ModelView(NamedTuple):
@@ -37,12 +41,17 @@ class ModelView(NamedTuple):
 
 
 class RunView(NamedTuple):
-    """A run at a moment, `at` in run time, seconds."""
+    """A run at a moment, `at` in run time, seconds.
+
+    `effort` is what this process did when it was last measured, `tasks_per_second` how many tasks ended then.
+    """
 
     at: float
     job: SchedulerSnapshot
     tasks: TaskAdmissionSnapshot
     requests: RequestAdmissionSnapshot
+    effort: Effort = Effort()
+    tasks_per_second: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -87,16 +96,32 @@ class RunView(NamedTuple):
         return None if moment is None else max(0.0, moment - self.at)
 
 
-def look(system: ActorSystem) -> RunView | None:
-    """Return the run as it is now; None while an actor is too busy to say, or no job runs."""
-    try:
-        scheduler = system.snapshot(SCHEDULER, timeout=_PATIENCE_SECONDS)
-        tasks = system.snapshot(TASK_ADMISSION, timeout=_PATIENCE_SECONDS).state
-        requests = system.snapshot(REQUEST_ADMISSION, timeout=_PATIENCE_SECONDS).state
-    except TimeoutError:
-        return None
-    job = scheduler.state
-    assert isinstance(job, SchedulerSnapshot)
-    assert isinstance(tasks, TaskAdmissionSnapshot)
-    assert isinstance(requests, RequestAdmissionSnapshot)
-    return RunView(scheduler.captured_at, job, tasks, requests) if job.rows_requested else None
+class Lookout:
+    """Looks at the job that runs in this process, and at what the process itself has done meanwhile."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._meter = EffortMeter()
+        self._measured = (0.0, Effort(), 0.0)
+        self._ended = 0
+
+    def look(self) -> RunView | None:
+        """Return the run as it is now; None while an actor is too busy to say, or no job runs."""
+        try:
+            scheduler = self._system.snapshot(SCHEDULER, timeout=_PATIENCE_SECONDS)
+            tasks = self._system.snapshot(TASK_ADMISSION, timeout=_PATIENCE_SECONDS).state
+            requests = self._system.snapshot(REQUEST_ADMISSION, timeout=_PATIENCE_SECONDS).state
+        except TimeoutError:
+            return None
+        job = scheduler.state
+        assert isinstance(job, SchedulerSnapshot)
+        assert isinstance(tasks, TaskAdmissionSnapshot)
+        assert isinstance(requests, RequestAdmissionSnapshot)
+        if not job.rows_requested:
+            return None
+        at = scheduler.captured_at
+        if at >= self._measured[0] + _MEASURED_SECONDS or not self._measured[1].seconds:
+            effort, before = self._meter.read(), self._ended
+            self._ended = sum(each.done + each.failed for each in job.generators.values())
+            self._measured = (at, effort, (self._ended - before) / effort.seconds)
+        return RunView(at, job, tasks, requests, *self._measured[1:])

@@ -32,6 +32,8 @@ class RunFacts(Value, frozen=True, kw_only=True):
     started_at: float
     """In the log's time."""
     wall_seconds: float
+    policy: str = ""
+    """`limits.policy`; empty where the log is older than that it says so."""
 
 
 class ColumnExplained(Value, frozen=True, kw_only=True):
@@ -225,6 +227,14 @@ class LeaseProof(Value, frozen=True, kw_only=True):
     refused_returns: int
 
 
+class ProcessorExplained(Value, frozen=True):
+    """For how long the process could not compute more, and how many processors it kept busy then."""
+
+    busy_seconds: float = 0.0
+    busy: float = 0.0
+    processors: int = 0
+
+
 class RunExplained(Value, frozen=True, kw_only=True):
     """Everything that `inspect` and `report` need of a run.
 
@@ -254,3 +264,4 @@ class RunExplained(Value, frozen=True, kw_only=True):
     unreadable_lines: int
     capacity: CapacityPlan | None = None
     """What it works under, each value with its source, and what was seen; None where the log lacks it."""
+    processor: ProcessorExplained = ProcessorExplained()

@@ -13,6 +13,7 @@ Layer = Literal[
     "cooldown",
     "budget",
     "request_limit",
+    "processor",
     "task_capacity",
     "task_share",
     "slow_column",

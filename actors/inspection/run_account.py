@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from actors.inspection.capacity import Capacity
 from actors.inspection.charges import CHECKPOINT, Charges, named, no_charges
 from actors.inspection.columns import Columns
+from actors.inspection.computing import Computing
 from actors.inspection.explained import (
     ExecutionExplained,
     LeaseProof,
@@ -44,6 +45,7 @@ class RunAccount:
         self._queue = Queue(run, models.wanted)
         self._lives = Lives(self._queue.capped)
         self._warnings = Warnings()
+        self._computing = Computing(at)
         self.capacity = Capacity()
         self._row_groups = RowGroups(run, at)
         self._leases = self._returned = self._refused = 0
@@ -92,6 +94,8 @@ class RunAccount:
         if entry.event == "job_stopping":
             self._queue.stopped(at)
         self._warnings.add(entry, at)
+        if not self.ended:
+            self._computing.add(entry, at)
 
     # -- tasks -------------------------------------------------------------------------------------------
 
@@ -235,6 +239,7 @@ class RunAccount:
                 row_group_size=run.row_group_size,
                 started_at=origin / 1e6,
                 wall_seconds=(at - origin) / 1e6,
+                policy=run.policy,
             ),
             task_microseconds=sum(total),
             charges=named(total),
@@ -264,6 +269,7 @@ class RunAccount:
             events=events,
             unreadable_lines=unreadable_lines,
             capacity=self.capacity.explained(self._seen),
+            processor=self._computing.explained(),
         )
 
     def _seen(self) -> ObservedMaxima:

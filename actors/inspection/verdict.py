@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from actors.inspection.computing import ONE_PROCESS, busy_processor
 from actors.inspection.explained import ColumnExplained, ModelExplained, RunExplained
 from actors.inspection.failing import failures
 from actors.inspection.finding import LAYERS, Finding
@@ -26,14 +27,18 @@ from actors.inspection.settings import (
     resource_setting,
     row_groups_setting,
 )
+from actors.inspection.sharing import share_remedy
 
 _LEAST_SHARE: Final = 0.02
 
-_ONE_PROCESS: Final = 5_000
-"""Tasks a second beyond which a full resource holds nothing back: the process itself is at its limit."""
-
 _SMALL_ROW_GROUP: Final = 20
 """Row groups of fewer rows than this are mostly overhead where storage is what is waited for."""
+
+_ALWAYS: Final = {
+    "event_loop": frozenset(LAYERS) - {"event_loop"},  # nothing in the worker moves meanwhile
+    "processor": frozenset({"task_capacity", "task_share", "slow_column", "row_groups"}),
+}
+"""What some layers bring about whatever it is about."""
 
 _OF_MODELS: Final = ("circuit", "cooldown", "budget", "request_limit")
 
@@ -51,6 +56,7 @@ def findings(run: RunExplained) -> list[Finding]:
 
 def _candidates(run: RunExplained) -> Iterator[Finding]:
     yield from _event_loop(run)
+    yield from busy_processor(run)
     yield from failures(run)
     for name, model in run.models.items():
         yield from _of_model(run, name, model)
@@ -72,8 +78,8 @@ def _traced(finding: Finding, found: list[Finding], run: RunExplained) -> Findin
 
 def _brings_about(cause: Finding, finding: Finding, run: RunExplained) -> bool:
     """Return whether `cause` is the kind of thing that `finding` comes from."""
-    if cause.layer == "event_loop":
-        return finding.layer != "event_loop"  # nothing in the worker moves meanwhile
+    if cause.layer in _ALWAYS:
+        return finding.layer in _ALWAYS[cause.layer]
     if cause.layer == "failures":
         return _failures_bring_about(cause, finding, run)
     if cause.layer in _OF_MODELS:
@@ -231,7 +237,7 @@ def _of_model(run: RunExplained, name: str, model: ModelExplained) -> Iterator[F
 
 def _task_resources(run: RunExplained) -> Iterator[Finding]:
     for name, resource in run.resources.items():
-        if _passes(name, run) > _ONE_PROCESS:  # more of it would be no faster
+        if _passes(name, run) > ONE_PROCESS:  # more of it would be no faster
             continue
         yield Finding(
             layer="task_capacity",
@@ -246,7 +252,7 @@ def _task_resources(run: RunExplained) -> Iterator[Finding]:
         subject="limits.policy",
         share=_share(run, run.queue.group_capped_seconds),
         says="ready tasks waited because their column had its share of a resource",
-        remedy='raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded_borrow"',
+        remedy=share_remedy(run),
     )
 
 
@@ -281,7 +287,7 @@ def _faster(subject: str, column: ColumnExplained, run: RunExplained) -> str:
             f"groups at once: raise {row_groups_setting(run)}, lower row_group_size "
             f"(now {run.run.row_group_size})"
         )
-    if column.started > _ONE_PROCESS * run.run.wall_seconds:
+    if column.started > ONE_PROCESS * run.run.wall_seconds:
         rate = column.started / run.run.wall_seconds
         return f"none of the settings: {rate:,.0f} tasks a second are about what one process can do"
     if "threads" in column.resources:

@@ -17,6 +17,7 @@ from actors.planning.processors import Processors
 from actors.planning.providers import provider_problems
 from actors.planning.request_resources import RequestResourceResolver
 from actors.planning.resolver import TaskSchedulingResolver
+from actors.planning.timeouts import timeout_warnings
 from messages.job import ChatColumn, ColumnSettings, EmbeddingColumn, Job, JobError, Problem, PythonColumn
 from messages.job_file import normalized
 from messages.metadata import SchedulingMetadataError
@@ -223,7 +224,11 @@ class _Preparation:
             early_shutdown_window=job.failure.early_shutdown_window,
             row_group_admission=job.limits.row_group_admission,
             adaptive_row_guard=job.limits.adaptive_row_guard,
-            warnings=(*self._requests.warnings(), *self._resolver.warnings),
+            warnings=(
+                *self._requests.warnings(),
+                *self._resolver.warnings,
+                *timeout_warnings(job, use.aliases()),
+            ),
             models={alias: self._requests.pool(alias).name for alias in use.aliases()},
             request_admission=self._requests.admission(resources),
             replicas=use.replicas(),

@@ -29,7 +29,7 @@ from messages.job import Problem
 from messages.plan import JobPlan
 from messages.request_admission import RegisterRequestResources, RequestResourceSpec
 from messages.scheduler import CheckJob, JobResult, SubmitJob
-from messages.storage import CloseRun, Earlier, FilesInspected, InspectFiles, OpenRun, RunOpened
+from messages.storage import CloseRun, Earlier, FilesInspected, InspectFiles, OpenRun, RunOpened, WithdrawRun
 from messages.task_admission import (
     ConfigureTaskAdmission,
     TaskAdmissionConfig,
@@ -136,6 +136,8 @@ class Submission:
                 models={},
             )
             outgoing.append(Outgoing(STORAGE, CloseRun(self.run_id, result)))
+        elif self.message.out is not None:
+            outgoing.append(Outgoing(STORAGE, WithdrawRun(self.run_id)))
         if self._open_log in self._begun:
             outgoing.append(Outgoing(TELEMETRY, CloseRunLog(self.run_id)))
         return outgoing

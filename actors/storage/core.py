@@ -35,6 +35,7 @@ from messages.storage import (
     StorageFailed,
     StorageSnapshot,
     StoreRowGroup,
+    WithdrawRun,
 )
 
 JOURNAL_SYNC_SECONDS = 1.0
@@ -95,7 +96,7 @@ class StorageCore:
     """
 
     accepts: frozenset[type] = frozenset(
-        {InspectFiles, OpenRun, LoadRowGroup, StoreRowGroup, JournalCells, CloseRun}
+        {InspectFiles, OpenRun, WithdrawRun, LoadRowGroup, StoreRowGroup, JournalCells, CloseRun}
     )
 
     def __init__(self, runs: RunFilesFactory, sources: SourceFactory, *, generation: int = 1) -> None:
@@ -122,6 +123,9 @@ class StorageCore:
                 answer = self._load(message)
             case InspectFiles():
                 answer = self._inspect(message)
+            case WithdrawRun():
+                self._runs.forget(message.run_id)
+                return []
             case OpenRun():
                 answer = self._open(message)
             case CloseRun():
@@ -170,10 +174,15 @@ class StorageCore:
 
     def close(self, *, now: float) -> list[Outgoing]:  # noqa: ARG002 - every core's shape
         """Forget the open run without closing it: its folder stays as it is, an unfinished run."""
+        self.close_source()
+        self._run = None
+        self._runs.release()
+        return []
+
+    def close_source(self) -> None:
+        """Let go of the open run's source, if there is one: all that this core alone has in its hands."""
         if self._run is not None:
             self._run.close_source()
-            self._run = None
-        return []
 
     def _inspect(self, message: InspectFiles) -> FilesInspected:
         fields: tuple[str, ...] | None = ()
@@ -192,7 +201,10 @@ class StorageCore:
         if message.out is not None:
             made = job.rows if job.source is None else None if problems else rows
             try:
-                if message.resume:
+                in_use = self._runs.claim(message.run_id, message.out)
+                if in_use:
+                    problems += in_use
+                elif message.resume:
                     problems += self._runs.problems_of_resuming(message.out, job, made)
                     finished = made is not None and self._runs.is_finished(message.out, made)
                 else:
@@ -284,6 +296,7 @@ class StorageCore:
         if run is None and self._closed is not None and self._closed.run_id == message.run_id:
             return self._closed  # who asked was lost before the answer came, or with it
         if run is None:
+            self._runs.forget(message.run_id)
             return _not_open(message.run_id, None, "cannot close the run")
         result = run.progress.counted(message.result) if message.recount else message.result
         difference = run.progress.difference_to(result)

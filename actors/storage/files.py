@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from actors.storage import layout
+from actors.storage.claim import Claim
 from actors.storage.filesystem import FileSystem, LocalFileSystem, publish
 from actors.storage.folder_run import Begun, FolderRun, WallClock, digits_of, to_json, utc_now
 from actors.storage.journal import CellJournal
@@ -32,6 +33,7 @@ class FileRuns:
         self._files: FileSystem = LocalFileSystem() if files is None else files
         self._wall_clock = wall_clock
         self._unsettled = unsettled
+        self._claim = Claim(self._files)
         self._open: tuple[OpenRun, RunFiles] | None = None
 
     def problems_of(self, out: str) -> tuple[Problem, ...]:
@@ -42,7 +44,7 @@ class FileRuns:
         """
         unusable = self._unusable(out)
         folder = Path(out).absolute()
-        if not unusable and any(self._files.kind(folder / name) is not None for name in layout.STORED):
+        if not unusable and self._holds_any(folder, layout.STORED):
             return (_holds_a_run(folder),)
         return unusable
 
@@ -72,21 +74,44 @@ class FileRuns:
         folder = Path(out).absolute()
         return self._has_manifest(folder) and is_finished(folder, rows, self._files)
 
+    def claim(self, run_id: str, out: str) -> tuple[Problem, ...]:
+        """Keep every other process out of the folder `out`, if it holds a run, until this one is forgotten.
+
+        A folder without a run is claimed when it is opened: of two that begin there, the one that is first
+        with its log goes on.
+
+        Raises:
+            OSError: the lock cannot be made.
+        """
+        folder = Path(out).absolute()
+        if self._unusable(out) or not self._holds_any(folder, (*layout.STORED, layout.LOCK)):
+            return ()
+        return self._claim.take(run_id, folder)
+
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, its manifest last; or go on in it, where `opening.resume` and it has one.
 
         Raises:
             OSError: a file operation failed; of a new run, what was made before it has been removed.
-            StorageError: the folder holds a run, or cannot be one; it is as it was.
+            StorageError: the folder holds a run, or cannot be one, or is in use; it is as it was.
         """
-        files = self._opened(opening, self._unsettled)
+        try:
+            files = self._opened(opening, self._unsettled)
+        except (OSError, StorageError):
+            self._claim.give_up(opening.run_id)
+            raise
         self._open = (opening, files)
         return files
 
     def forget(self, run_id: str) -> None:
         """Let go of a run that is complete, and of its rows where they are in memory."""
+        self._claim.give_up(run_id)
         if self._open is not None and self._open[0].run_id == run_id:
             self._open = None
+
+    def release(self) -> None:
+        """Let other processes into the folder that is claimed, if one is."""
+        self._claim.release()
 
     def reopen(self, run_id: str) -> tuple[OpenRun, RunFiles] | None:
         """Go on with the run that was opened last, from what its folder holds; in memory, as it is.
@@ -109,6 +134,8 @@ class FileRuns:
             return MemoryRun(opening.dataset_columns)
         folder = Path(opening.out).absolute()
         if opening.resume and not self._unusable(opening.out):
+            if self._holds_any(folder, layout.STORED):
+                _refuse(self._claim.take(opening.run_id, folder))
             if self._has_manifest(folder):
                 begun = resumed(folder, opening, self._files, self._wall_clock(), unsettled)
                 return FolderRun(folder, begun, self._files, self._wall_clock)
@@ -120,11 +147,10 @@ class FileRuns:
         return self._new_run(folder, opening)
 
     def _new_run(self, folder: Path, opening: OpenRun) -> FolderRun:
-        problems = self.problems_of(str(folder))
-        if problems:
-            raise StorageError(*problems)
+        _refuse(self.problems_of(str(folder)))
         manifest = self._manifest_of(folder, opening)
         self._files.make_folders(folder)
+        _refuse(self._claim.take(opening.run_id, folder))
         try:
             self._files.claim_folder(folder / layout.ROWS)
         except FileExistsError:
@@ -171,6 +197,9 @@ class FileRuns:
         with contextlib.suppress(OSError):
             self._files.remove_folder(folder / layout.ROWS)
 
+    def _holds_any(self, folder: Path, names: tuple[str, ...]) -> bool:
+        return any(self._files.kind(folder / name) is not None for name in names)
+
     def _has_manifest(self, folder: Path) -> bool:
         return self._files.kind(folder / layout.MANIFEST) in ("file", "folder")
 
@@ -186,6 +215,11 @@ class FileRuns:
             remedy = "change its permissions, or name another folder"
             return (Problem("out", f"{nearest} cannot be written to", remedy),)
         return ()
+
+
+def _refuse(problems: tuple[Problem, ...]) -> None:
+    if problems:
+        raise StorageError(*problems)
 
 
 def _holds_a_run(folder: Path) -> Problem:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from actors.storage.layout import UNFINISHED
+from actors.storage.locking import FileLock, Lock
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
@@ -68,6 +69,9 @@ class FileSystem(Reading, Protocol):
 
     def remove_folder(self, folder: Path) -> None:
         """Remove an empty folder."""
+
+    def lock(self, path: Path) -> Lock:
+        """Take the lock that the file stands for; it ends with the process. HeldError: somebody has it."""
 
 
 class LocalReading:
@@ -158,6 +162,10 @@ class LocalFileSystem(LocalReading):
     def remove_folder(self, folder: Path) -> None:
         """Remove an empty folder."""
         folder.rmdir()
+
+    def lock(self, path: Path) -> Lock:
+        """Take the lock that the file stands for; it ends with the process. HeldError: somebody has it."""
+        return FileLock(path)
 
 
 def publish(files: FileSystem, path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ journal/             finished model calls of row groups that are not stored yet
 capacity_plan.json   the capacities that the run works under
 actors.jsonl         the actor log, .gz or .zst where it is compressed; of a run that was resumed,
                      actors-2.jsonl and so on
+run.lock             who runs the job, while somebody does; of a killed process it says nothing
 ```
 """
 
@@ -22,6 +23,7 @@ DROPPED = "dropped.jsonl"
 JOURNAL = "journal"
 CAPACITY_PLAN = "capacity_plan.json"
 ACTOR_LOG = "actors.jsonl"
+LOCK = "run.lock"
 
 STORED = (MANIFEST, ROWS, DROPPED, JOURNAL, CAPACITY_PLAN)
 """What storage makes: a folder that has one of these holds a run. The actor log may be there before."""

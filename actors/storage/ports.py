@@ -156,6 +156,15 @@ class RunFilesFactory(Protocol):
             OSError: the folder cannot be looked into.
         """
 
+    def claim(self, run_id: str, out: str) -> tuple[Problem, ...]:
+        """Keep every other process out of the folder `out`, if it holds a run, until this one is forgotten.
+
+        Return who is in the way, if somebody runs a job in it. Done by `open` as well.
+
+        Raises:
+            OSError: a file operation failed.
+        """
+
     def open(self, opening: OpenRun) -> RunFiles:
         """Make the run's folder, or a place in memory where `opening.out` is None.
 
@@ -168,7 +177,10 @@ class RunFilesFactory(Protocol):
         """
 
     def forget(self, run_id: str) -> None:
-        """Let go of a run that is complete: it will not be reopened."""
+        """Let go of a run that is complete, or will not begin: it will not be reopened."""
+
+    def release(self) -> None:
+        """Let other processes into the folder that is claimed, if one is."""
 
     def reopen(self, run_id: str) -> tuple[OpenRun, RunFiles] | None:
         """Go on with a run that was opened here and not completed, for a core that has lost its state.

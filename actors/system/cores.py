@@ -65,7 +65,7 @@ def core_makers(ports: Ports) -> dict[ActorName, MakeCore]:
 
     def storage(lost: StorageCore | None) -> StorageCore:
         if lost is not None:
-            lost.close(now=ports.now())
+            lost.close_source()
         return StorageCore(ports.runs, ports.sources, generation=_following(lost))
 
     return {

@@ -23,6 +23,7 @@ from actors.runtime.client import Client
 from actors.runtime.clock import RunClock
 from actors.runtime.inbox import Inbox
 from actors.runtime.logger import tell_program
+from actors.runtime.processor import Effort, ProcessorWatch
 from actors.runtime.router import ReplyBox, Router, UnreachableError
 from actors.runtime.shell import ActorShell
 from actors.runtime.subscription import Subscription
@@ -65,6 +66,7 @@ class ActorSystem:
         self.client = Client(router, _CLIENT)
         self._refs: dict[ActorName, pykka.ActorRef[ActorShell]] = {}
         self._watchdog: Watchdog | None = None
+        self._processor = ProcessorWatch(self._note_busy)
         self._stopping = threading.Lock()
 
     @classmethod
@@ -117,6 +119,7 @@ class ActorSystem:
             watchdog = Watchdog(inboxes, patience=stuck_after_seconds, report=system._note_stuck)
             watchdog.start()
             system._watchdog = watchdog
+            system._processor.start()
         except BaseException:
             system.stop()
             raise
@@ -224,6 +227,7 @@ class ActorSystem:
             if self._watchdog is not None:
                 self._watchdog.stop()
                 self._watchdog = None
+                self._processor.stop()
             if SCHEDULER in self._refs and len(self._refs) == len(ACTOR_NAMES):
                 self._end_job()
             for name in reversed(ACTOR_NAMES):
@@ -272,6 +276,10 @@ class ActorSystem:
     def _note_stuck(self, actor: ActorName, seconds: float, stack: list[str]) -> None:
         at = stack[-1] if stack else ""
         self._log("error", "actor_stuck", actor_name=actor, seconds=round(seconds, 3), at=at, stack=stack)
+
+    def _note_busy(self, effort: Effort) -> None:
+        busy, seconds = round(effort.busy, 3), round(effort.seconds, 3)
+        self._log("debug", "processor_busy", busy=busy, processors=effort.processors, seconds=seconds)
 
     def _log(self, level: LogLevel, event: str, **fields: Any) -> None:
         entry = LogEntry(self.clock.now(), _CLIENT, level, event, fields)

@@ -96,7 +96,8 @@ def _many(first, seeds, processes, kinds):
     for seed in sorted(failed)[:_SHRUNK]:
         small = shrunk(without(draw(seed), kinds), seconds=_SHRINK_SECONDS)
         print(f"seed {seed} shrinks to: {described(small)}")
-        print(f"  # {judge(small, compare=True).problems[:1]}", flush=True)
+        told = " | ".join(map(str, judge(small, compare=True).problems[:1]))
+        print(f"  # {told}", flush=True)
     return 1 if failed else 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from typing import NamedTuple
 
 from actors.evidence.reader import BadLine, LogLine
 from actors.evidence.report import render
@@ -39,8 +41,23 @@ CUT_OFF = frozenset(
 """What a log may lack that ends with its process: the ends of what was under way."""
 
 
+class Problem(NamedTuple):
+    """What is wrong with a world. `kind` tells one reason from another, whatever the numbers are."""
+
+    kind: str
+    text: str
+
+    def __str__(self):
+        return self.text
+
+
+def kind_of(text):
+    """Return what stays of a text in a smaller world that fails for the same reason: no numbers."""
+    return re.sub(r"\d+(\.\d+)?", "#", text)
+
+
 def problems_of(world, played):
-    """Return what is wrong with what came of a world, a line each; nothing where all is well."""
+    """Return what is wrong with what came of a world, a `Problem` each; nothing where all is well."""
     found = [*_logs(world, played), *_ends(world, played)]
     if played.result is not None:
         found += _rows(world, played)
@@ -48,7 +65,11 @@ def problems_of(world, played):
     found += _left_over(played)
     found += _next(played)
     found += _made_again(played)
-    found += [f"loop: {message}: {error!r}" for message, error in played.loop_failures if _is_ours(error)]
+    found += [
+        Problem(f"loop {type(error).__name__}", f"loop: {message}: {error!r}")
+        for message, error in played.loop_failures
+        if _is_ours(error)
+    ]
     return found
 
 
@@ -74,9 +95,10 @@ def _logs(world, played):
         missing = CUT_OFF if cut else frozenset()
         if cut and any(fault.takes_worker for fault in world.faults):
             missing |= {"one_attempt_per_request_lease"}  # that its worker was lost is not told any more
-        wrong = [each for each in report.violations if each.rule not in missing]
-        if wrong:
-            yield f"verify, process {process}: " + " | ".join(render(report)[4:8])
+        told = " | ".join(render(report)[4:8])
+        for rule in dict.fromkeys(each.rule for each in report.violations):
+            if rule not in missing:
+                yield Problem(f"verify {rule}", f"verify, process {process}: {rule}: {told}")
 
 
 def _made_again(played):
@@ -87,7 +109,8 @@ def _made_again(played):
             if event.event_kind == "worker_spawned":
                 cell = (about.task_column, about.row_group, about.row_index)
                 if cell in kept:
-                    yield f"process {process}: {cell} was in the journal, and is made again"
+                    told = f"process {process}: {cell} was in the journal, and is made again"
+                    yield Problem("made again", told)
 
 
 def _events(log):
@@ -114,7 +137,8 @@ def idleness(world, played):
                     story.log(record)  # that a job is being stopped is told here
         run = story.explain()
         if run is not None and run.queue.ready_idle_seconds:
-            yield f"process {process}: for {run.queue.ready_idle_seconds} s work was ready, and nothing began"
+            seconds = run.queue.ready_idle_seconds
+            yield Problem("idle", f"process {process}: for {seconds} s work was ready, and nothing began")
 
 
 # -- the end -----------------------------------------------------------------------------------------
@@ -126,9 +150,10 @@ def _ends(world, played):
     if result is None:
         if not played.problems:
             if "unknown" not in excused:
-                yield "the job has neither a result nor a refusal"
+                yield Problem("no end", "the job has neither a result nor a refusal")
         elif "rejected" not in excused and not _unhealthy(world):
-            yield f"the job was refused: {played.problems[0]}"
+            told = f"the job was refused: {played.problems[0]}"
+            yield Problem(kind_of(told), told)
         return
     functions = functions_of(world.job)
     excused |= GOOD_ENDS
@@ -143,9 +168,11 @@ def _ends(world, played):
     if world.job.on_provider_exhausted == "stop" and world.job.models:
         excused |= {"failed", "early_shutdown"}
     if result.status not in excused:
-        yield f"the job ended as {result.status}: {result.first_error}"
+        told = f"the job ended as {result.status}: {result.first_error}"
+        yield Problem(kind_of(told), told)
     if result.status in GOOD_ENDS and result.rows_pending:
-        yield f"the job ended as {result.status} with {result.rows_pending} rows pending"
+        told = f"the job ended as {result.status} with {result.rows_pending} rows pending"
+        yield Problem("pending", told)
 
 
 def _unhealthy(world):
@@ -160,23 +187,24 @@ def _rows(world, played):
     result = played.result
     counts = (result.rows_requested, result.rows_written + result.rows_dropped + result.rows_pending)
     if counts[0] != counts[1] or counts[0] != world.job.rows:
-        yield f"rows are not conserved: {world.job.rows} asked for, {counts}"
+        yield Problem("not conserved", f"rows are not conserved: {world.job.rows} asked for, {counts}")
     written, dropped = played.written, played.dropped
     numbers = [row["n"] for row in written]
     # What a broken disk does not let go of may still be there, although it does not count.
     failures = [fault for fault in world.faults if isinstance(fault, FailingDisk)]
     broken = len(failures) > 1 or any(fault.lasting for fault in failures)
     if len(written) + len(dropped) != result.rows_written + result.rows_dropped and not broken:
-        yield (
+        yield Problem(
+            "told otherwise",
             f"told {result.rows_written} written and {result.rows_dropped} dropped; "
-            f"there are {len(written)} and {len(dropped)}"
+            f"there are {len(written)} and {len(dropped)}",
         )
     accounted = sorted([*numbers, *(row.row for row in dropped)])
     if len(set(accounted)) != len(accounted):
         twice = sorted({number for number in accounted if accounted.count(number) > 1})
-        yield f"rows {twice} are accounted for twice"
+        yield Problem("twice", f"rows {twice} are accounted for twice")
     if any(not 0 <= number < world.job.rows for number in accounted):
-        yield f"rows that nobody asked for: {accounted}"
+        yield Problem("not asked for", f"rows that nobody asked for: {accounted}")
 
 
 def _drops(world, played):
@@ -198,9 +226,11 @@ def _drops(world, played):
         allowed |= {"provider_timeout"}
     for row in played.dropped:
         if row.reason in PACED_ELSEWHERE:
-            yield f"row {row.row} was dropped by a limit: {row.reason}"
+            told = f"row {row.row} was dropped by a limit: {row.reason}"
+            yield Problem(f"dropped by a limit: {row.reason}", told)
         elif row.reason not in allowed:
-            yield f"row {row.row} was dropped for {row.reason!r} ({row.error}), which nothing justifies"
+            told = f"row {row.row} was dropped for {row.reason!r} ({row.error}), which nothing justifies"
+            yield Problem(f"dropped for {row.reason}", told)
 
 
 # -- what is left ------------------------------------------------------------------------------------
@@ -210,27 +240,32 @@ def _left_over(played):
     """No lease, no waiter, nothing held (snapshots, taken when everything had come to rest)."""
     tasks = played.snapshots.get(TASK_ADMISSION)
     if tasks is not None and tasks.active_leases:
-        yield f"{tasks.active_leases} task leases are left"
+        yield Problem("task leases left", f"{tasks.active_leases} task leases are left")
     if tasks is not None and not tasks.active_leases and tasks.view.policy_debt_by_group_resource:
-        yield f"debt is left where nothing is held: {tasks.view.policy_debt_by_group_resource}"
+        told = f"debt is left where nothing is held: {tasks.view.policy_debt_by_group_resource}"
+        yield Problem("debt left", told)
     requests = played.snapshots.get(REQUEST_ADMISSION)
     for endpoint in requests.provider_models if requests is not None else ():
         if endpoint.aggregate_in_flight:
-            yield f"{endpoint.aggregate_in_flight} request leases of {endpoint} are left"
+            told = f"{endpoint.aggregate_in_flight} request leases of {endpoint} are left"
+            yield Problem("request leases left", told)
     worker = played.snapshots.get(WORKER)
     if worker is not None and (
         worker.tokens_held or worker.waiting_for_request_lease or worker.attempts_in_flight
     ):
-        yield f"the worker still holds something: {worker}"
+        yield Problem("worker holds", f"the worker still holds something: {worker}")
+    if played.locked:
+        yield Problem("locked", f"nothing is run any more, and {played.locked} is still held")
 
 
 def _next(played):
     """The system that a job was run in takes the next one, whatever happened to the first."""
     answer = played.next_job
     if isinstance(answer, JobRejected):
-        yield f"the next job was refused: {answer.problems[0]}"
+        yield Problem("next refused", f"the next job was refused: {answer.problems[0]}")
     elif answer is not None and (answer.result.status, answer.result.rows_written) != ("succeeded", 2):
-        yield f"the next job ended as {answer.result.status}: {answer.result.first_error}"
+        told = f"the next job ended as {answer.result.status}: {answer.result.first_error}"
+        yield Problem("next ended", told)
 
 
 def _is_ours(error):
@@ -255,9 +290,11 @@ def differences(world, played, calm):
         if together and number // size in differing_groups:
             continue  # what is made of all its rows may differ where other rows are missing
         if number in by_rows and by_rows[number] != row:
-            yield f"row {number} is {row}, but {by_rows[number]} without faults"
+            told = f"row {number} is {row}, but {by_rows[number]} without faults"
+            yield Problem("other values", told)
         elif number in calm_drops:
-            yield f"row {number} was written, but dropped without faults: {calm_drops[number]}"
+            told = f"row {number} was written, but dropped without faults: {calm_drops[number]}"
+            yield Problem("dropped when calm", told)
 
 
 def _works_on_row_groups(job):

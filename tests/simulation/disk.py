@@ -12,6 +12,7 @@ import msgspec
 
 from actors.storage.files import FileRuns
 from actors.storage.folder import NotARunFolderError, open_run_folder
+from actors.storage.locking import HeldError
 from messages.storage import JournalRecord
 
 FOLDER = object()
@@ -47,6 +48,7 @@ class SimulatedDisk:
         self._operations = 0
         self._failing = {}
         self._lasting = None
+        self._locked = set()
 
     # -- faults --------------------------------------------------------------------------------------
 
@@ -60,6 +62,7 @@ class SimulatedDisk:
     def process_ends(self, *, power, chance):
         """The process is gone, and with `power` the memory of the whole machine."""
         self._failing, self._lasting = {}, None
+        self._locked = set()
         if not power:
             return
         for folder in sorted(self._pending):
@@ -155,6 +158,18 @@ class SimulatedDisk:
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
             self._change(folder.parent, lambda names: names.pop(folder, None))
 
+    def lock(self, path):
+        """Take a lock; there is one process at a time, so only its own can be in the way. No operation."""
+        if path in self._locked:
+            raise HeldError("the process itself")
+        self._locked.add(path)
+        return _Lock(lambda: self._locked.discard(path))
+
+    @property
+    def locked(self):
+        """The locks that are held."""
+        return sorted(self._locked)
+
     # -- inside --------------------------------------------------------------------------------------
 
     def _operation(self, path, *, whole=False, frees=False):
@@ -196,6 +211,11 @@ class SimulatedDisk:
         if len(file.content) < at:
             raise OSError(errno.EIO, "the file has lost lines that were written to it", str(path))
         file.content[at:] = data
+
+
+class _Lock:
+    def __init__(self, release):
+        self.release = release
 
 
 class _Operation:

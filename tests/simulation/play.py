@@ -47,6 +47,7 @@ class Played:
     """What came of a world: results, refusals and logs, one of each process, and the snapshots at the end.
 
     `next_job` is what the same system answered the next job; None where there was no asking any more.
+    `locked` are the locks that are held when the job is over and everything has come to rest.
     `ended` is how many processes ended before the job was over, `faults` what has gone wrong, by kind, and
     `journaled` what each process found of cells that an earlier one had finished.
     """
@@ -68,6 +69,7 @@ class Played:
         self.next_job = None
         self.faults = Counter()
         self.journaled = []
+        self.locked = []
 
     @property
     def result(self):
@@ -231,6 +233,7 @@ class Play:
         for message in self.inbox:
             if isinstance(message, ActorSnapshot):
                 self.played.snapshots[message.actor] = message.state
+        self.played.locked = self.disk.locked
 
     def _note(self):
         self.stage.loop.close()

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from bench.virtual.stage import StuckError
 from messages.job import FailurePolicy, PythonColumn, SimulatedProvider
-from tests.simulation.checkers import differences, idleness, problems_of
+from tests.simulation.checkers import Problem, differences, idleness, problems_of
 from tests.simulation.play import play
 from tests.simulation.worlds import World, draw, without
 
@@ -48,7 +49,10 @@ def judge(world, *, compare=None):
     except Exception as error:  # noqa: BLE001 - whatever breaks, it is a finding
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        return Verdict([f"{type(error).__name__} at {place}: {str(error) or frame.line}"])
+        raised = f"{type(error).__name__} at {place}"
+        # Where nothing happens any more, the message begins with what did not; elsewhere the place says it.
+        kind = f"{raised}: {str(error).partition(':')[0]}" if isinstance(error, StuckError) else raised
+        return Verdict([Problem(kind, f"{raised}: {str(error) or frame.line}")])
     return Verdict(problems, came.steps, came.decisions, came.trail, came.faults)
 
 
@@ -85,16 +89,18 @@ def _calm(provider):
 # -- smaller worlds ----------------------------------------------------------------------------------
 
 
-def shrunk(world, *, seconds=math.inf):
-    """Return a smaller world that fails as well: fewer faults, rows, columns, and less of everything else.
+def shrunk(world, *, seconds=math.inf, verdict=judge):
+    """Return a smaller world that fails for the same reason: fewer faults, rows, columns and all else.
 
-    Nothing more is tried after so many seconds.
+    The reason is the first of its problems, by kind: a world that lacks what another one needs fails as well,
+    but of something else. Nothing more is tried after so many seconds.
     """
-    compare = any("without faults" in each for each in judge(world, compare=True).problems)
+    alone = verdict(world, compare=False).problems
+    reason = (alone or verdict(world, compare=True).problems)[0].kind
     until = time.monotonic() + seconds
     smaller = _smaller(world)
     while time.monotonic() < until and (candidate := next(smaller, None)) is not None:
-        if judge(candidate, compare=compare).problems:
+        if any(each.kind == reason for each in verdict(candidate, compare=not alone).problems):
             world, smaller = candidate, _smaller(candidate)
     return world
 
@@ -115,7 +121,7 @@ def _smaller(world):
 
 def _smaller_jobs(job):
     for rows in (0, 1, 2, job.rows // 2, job.rows - 1):
-        if rows < job.rows:
+        if 0 <= rows < job.rows:
             yield _replace(job, rows=rows)
     needed = {need for column in job.columns.values() for need in _needs(column)}
     for name, column in job.columns.items():
@@ -149,7 +155,7 @@ def _needs(column):
 
 
 def _takes_models(column):
-    return isinstance(column, PythonColumn) and column.function.endswith(":asks")
+    return isinstance(column, PythonColumn) and column.function.endswith((":asks", ":asks_together"))
 
 
 def world_of(text):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.cli.view import RunView
+from actors.runtime.processor import Effort
 from messages.request_admission import (
     ProviderModelKey,
     ProviderModelPressureSnapshot,
@@ -21,6 +22,8 @@ from messages.task_admission import TaskAdmissionSnapshot, TaskAdmissionView
 from messages.tasks import RequestResourceKey
 
 ROOT = Path(__file__).parents[3]
+
+NO_EFFORT = Effort()
 
 JOB = """
 name = "small"
@@ -113,7 +116,17 @@ def a_view():
     """
 
     def make(
-        *, at=10.0, models=(), limits=None, free=None, maximum=None, pressure=None, domain="chat", **job
+        *,
+        at=10.0,
+        models=(),
+        limits=None,
+        free=None,
+        maximum=None,
+        pressure=None,
+        domain="chat",
+        effort=NO_EFFORT,
+        rate=0.0,
+        **job,
     ):
         limits = limits or {"submission": 100, "llm_wait": 16, "local": 256}
         resources = tuple(
@@ -164,6 +177,8 @@ def a_view():
             SchedulerSnapshot(**running),
             TaskAdmissionSnapshot(1, accounts, 0, 0, {}),
             RequestAdmissionSnapshot(1, resources, endpoints, 0, {}),
+            effort,
+            rate,
         )
 
     return make

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from actors.cli.limiting import limiting
+from actors.cli.view import Lookout
+from actors.runtime.processor import Effort
+from actors.system.system import ActorSystem
+from messages.job import Job, PythonColumn, SequenceColumn
 from messages.scheduler import OpenCircuit
 from messages.task_admission import TaskAdmissionBlockSummary
 
@@ -92,6 +99,39 @@ def test_the_particular_resource_is_named_before_submission(a_view):
     view = a_view(limits={"submission": 2, "threads": 2}, free={"submission": 0, "threads": 0}, queued=1)
 
     assert "limits.threads" in limiting(view).text
+
+
+@pytest.mark.parametrize(
+    ("effort", "rate", "is_busy"),
+    [
+        (Effort(1.0, 8), 44.0, True),
+        (Effort(0.86, 8), 44.0, True),
+        (Effort(7.2, 8), 44.0, True),
+        (Effort(2.0, 2), 44.0, True),
+        (Effort(0.5, 8), 20_000.0, True),
+        (Effort(0.5, 8), 44.0, False),
+        (Effort(3.0, 8), 44.0, False),
+    ],
+    ids=["one", "nearly one", "all", "both", "so many tasks", "half of one", "three of eight"],
+)
+def test_a_process_that_computes_all_the_time_is_not_told_to_raise_a_limit(a_view, effort, rate, is_busy):
+    found = limiting(a_view(free={"local": 0}, queued=7, effort=effort, rate=rate))
+
+    assert (found.layer == "processor") is is_busy
+    assert ("raise limits.local" not in found.text) is is_busy
+
+
+def test_a_busy_process_says_how_busy_it_is_and_with_what(a_view):
+    found = limiting(a_view(free={"local": 0}, queued=7, effort=Effort(1.02, 2), rate=55_608.4))
+
+    busy = "the processor: this process keeps 1.0 of 2 busy with 55,608 tasks a second"
+    assert found == ("processor", f"{busy}; raising a limit makes it no faster")
+
+
+def test_a_model_that_is_waited_for_holds_a_busy_process_back_all_the_same(a_view):
+    view = a_view(models=[(8, 8, 12)], queued=7, effort=Effort(1.0, 2))
+
+    assert limiting(view).layer == "request"
 
 
 def test_a_full_resource_that_nobody_queues_for_limits_nothing(a_view):
@@ -197,3 +237,32 @@ def test_a_model_most_of_whose_calls_fail_is_what_holds_a_run_back(a_view, outco
         assert found == ("request", text)
     else:
         assert "failed" not in found.text
+
+
+def test_a_lookout_measures_what_the_process_did_between_two_looks():
+    reached, go_on = threading.Event(), threading.Event()
+
+    def computes(n: int) -> int:
+        if n == 5:
+            until = time.thread_time() + 0.2
+            while time.thread_time() < until:
+                pass
+            reached.set()
+            go_on.wait()
+        return n
+
+    columns = {"n": SequenceColumn(), "c": PythonColumn(function=computes)}
+    with ActorSystem.start() as system:
+        lookout = Lookout(system)
+        began = time.monotonic()
+        handle = system.submit(Job(name="busy", rows=6, columns=columns))
+        assert reached.wait(20)
+        first = lookout.look()
+        passed = time.monotonic() - began
+        assert first.effort.busy * passed >= 0.2, "what was computed since the lookout was made"
+        assert first.tasks_per_second * passed > 0
+        while lookout.look().tasks_per_second > 0.0:
+            pass  # until it has measured anew: nothing ends any more
+        go_on.set()
+        handle.result(timeout=20)
+    assert first.effort.processors >= 1

@@ -83,6 +83,36 @@ def test_plan_tells_what_bounds_a_job_before_it_runs(leasehold):
     assert data["capacity"]["configured"]["row_group_concurrency"]["source"] in ("job", "default")
 
 
+LATE = """
+name = "late"
+rows = 3
+[providers.sim]
+kind = "simulated"
+latency_ms = {{ mean = 1500 }}
+[models.poet]
+provider = "sim"
+model = "poet"
+timeout_seconds = 1
+[columns.n]
+kind = "sequence"
+[columns.verse]
+kind = "chat"
+model = "poet"
+prompt = "{{{{ n }}}}"
+"""
+
+
+def test_plan_and_check_warn_of_calls_that_cannot_end_in_time(leasehold):
+    job = leasehold.job(text=LATE)
+    for command in ("plan", "check"):
+        told = leasehold(command, job)
+        assert told.returncode == 0, told.stderr
+        assert "warning: models.poet.timeout_seconds is 1, and calls" in told.stdout
+        assert "raise it above 1.5, or lower providers.sim.latency_ms" in told.stdout
+        (warning,) = json.loads(leasehold(command, job, "--json").stdout)["warnings"]
+        assert warning in told.stdout
+
+
 @pytest.mark.parametrize(
     ("latency", "problem"),
     [("wrter=1", "did you mean 'writer'"), ("writer", "says no time"), ("writer=soon", "says no time")],

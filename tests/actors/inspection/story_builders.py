@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.inspection.story import RunStory
 from messages.telemetry import SequencedEvent
 from tests.actors.evidence.log_script import CHAT, Script, a_plan, is_request
@@ -28,8 +30,8 @@ def explained(script: Script, **more):
 class TimedScript(Script):
     """A run of which every event is told with its time, in seconds."""
 
-    def __init__(self, *, cap: int = 2, **plan) -> None:
-        super().__init__(a_plan(cap=cap, **plan))
+    def __init__(self, *, cap: int = 2, policy: str = "strict_fair", **plan) -> None:
+        super().__init__(msgspec.structs.replace(a_plan(cap=cap, **plan), policy=policy))
         limits = {"endpoint": "sim/writer-1", "initial_limit": cap, "effective_max": cap, "algorithm": "aimd"}
         self.emit("request_resource_registered", at=0.0, resource=CHAT.name, diagnostics=limits)
         self.emit("scheduler_job_started", at=0.0, diagnostics=self.described())

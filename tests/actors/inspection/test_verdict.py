@@ -188,6 +188,38 @@ def test_retries_and_shares_are_told_with_their_settings():
     assert "limits.group_limit_factor" in found["task_share"].remedy
 
 
+@pytest.mark.parametrize(
+    ("policy", "remedy"),
+    [
+        (
+            "bounded_borrow",
+            "raise limits.submission (now 3): columns that are queued together have their part",
+        ),
+        (
+            "provider_aware",
+            "raise limits.submission (now 3): columns that are queued together have their part",
+        ),
+        ("service_time_fair", "raise limits.group_limit_factor"),
+        ("strict_fair", 'raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded'),
+        ("own:Policy", "see to your limits.policy (now 'own:Policy'), or raise limits.submission (now 3)"),
+        ("", 'raise limits.group_limit_factor, or let columns borrow: limits.policy = "bounded'),
+    ],
+)
+def test_what_helps_a_column_at_its_share_depends_on_the_policy(policy, remedy):
+    script = TimedScript(policy=policy, submission=3)
+    script.admitted(at=0.0)
+    capped = script.correlation("story")
+    script.ready(capped, at=0.0)
+    script.queue("group_capped", at=0.0, reasons=["group_cap"])
+    script.leased(capped, at=5.0)
+    script.over(at=10.0)
+
+    (found,) = (finding for finding in verdict(script) if finding.layer == "task_share")
+
+    assert found.remedy.startswith(remedy)
+    assert ("bounded_borrow" in found.remedy) == (policy in ("strict_fair", ""))
+
+
 def test_causes_come_before_consequences_and_each_in_the_order_of_its_weight():
     script = a_full_model(until=6.0)
     script.queue("queue_empty", at=9.0)
@@ -365,3 +397,56 @@ def test_a_resource_that_was_short_while_no_call_waited_is_not_the_models_doing(
     causes = {(each.layer, each.share) for each in verdict(script) if not each.follows_from}
 
     assert {("request_limit", 0.5), ("task_capacity", 0.5)} <= causes
+
+
+def computing(*, busy=1.02, processors=8, seconds=(1.0,) * 8, first_at=1.0):
+    """Return a line of the log for every so many seconds in which the process could not compute more."""
+    fields = {"busy": busy, "processors": processors}
+    return [
+        LogEntry(first_at + number, "system", "debug", "processor_busy", {**fields, "seconds": lasted})
+        for number, lasted in enumerate(seconds)
+    ]
+
+
+def full_threads():
+    """Return a script of a task that computes for eight of ten seconds, with another queued behind it."""
+    script = TimedScript()
+    script.admitted(at=0.0)
+    running, queued = script.correlation("words", row_index=0), script.correlation("words", row_index=1)
+    script.ready(running, at=0.0)
+    script.ready(queued, at=0.0)
+    script.leased(running, at=0.0)
+    script.queue("admission_blocked", at=0.0, short_of=["local"])
+    script.ended(running, at=8.0)
+    script.leased(queued, at=8.0)
+    script.over(at=10.0)
+    return script
+
+
+def test_a_process_that_computes_all_the_time_is_the_cause_of_what_is_full():
+    first, *others = verdict(full_threads(), entries=computing())
+
+    assert (first.layer, first.subject, first.share) == ("processor", "the processor", 0.8)
+    assert first.says == "this process kept 1.0 of 8 processors busy, with 0 tasks a second"
+    assert first.remedy.startswith("none of the settings: threads of one process take turns")
+    assert "let columns.words compute less, or have other processes do it" in first.remedy
+    assert ("task_capacity", "the processor") in {(each.layer, each.follows_from) for each in others}
+
+
+def test_where_every_processor_computes_a_larger_machine_helps():
+    first = verdict(full_threads(), entries=computing(busy=7.6))[0]
+
+    assert "this process kept 7.6 of 8 processors busy" in first.says
+    assert "use a machine with more, or let columns.words compute less" in first.remedy
+
+
+def test_seconds_before_the_run_and_after_it_are_not_the_runs():
+    assert verdict(full_threads(), entries=computing(first_at=0.5, seconds=(9.0,)))[0].share != 0.9
+    run = explained(full_threads(), entries=computing(first_at=0.5, seconds=(9.0,)))
+    assert run.processor.busy_seconds == 0.5
+    run = explained(full_threads(), entries=computing(first_at=10.5, seconds=(1.0,)))
+    assert run.processor.busy_seconds == 0.0
+
+
+def test_a_process_that_waits_is_no_finding():
+    assert "processor" not in {finding.layer for finding in verdict(full_threads())}

@@ -60,8 +60,8 @@ class World:
     def submit(self, *, reply_to="client", out=None):
         return self.tell(SubmitJob(Job(name="a job"), out=out, reply_to=reply_to))
 
-    def check_job(self, *, probe=False):
-        return self.tell(CheckJob(Job(name="a job"), probe=probe, reply_to="client"))
+    def check_job(self, *, probe=False, out=None):
+        return self.tell(CheckJob(Job(name="a job"), out, probe=probe, reply_to="client"))
 
     def cancel(self, reason="cancelled"):
         return self.tell(CancelJob(reason, reply_to="client"))

@@ -14,7 +14,7 @@ from messages.scheduler import (
     JobFinished,
     JobRejected,
 )
-from messages.storage import CloseRun, FilesInspected, InspectFiles, OpenRun, RunRefused
+from messages.storage import CloseRun, FilesInspected, InspectFiles, OpenRun, RunRefused, WithdrawRun
 from messages.supervision import ActorRestarted, HandlerFailed
 from messages.task_admission import ConfigureTaskAdmission, RecoverTaskLeases
 from messages.telemetry import CloseRunLog, OpenRunLog, RunLogRefused
@@ -102,27 +102,36 @@ def test_a_second_job_is_refused_while_there_is_a_first(world, late):
 @pytest.mark.parametrize(
     ("lost_at", "closed"),
     [
-        ("storage", set()),
-        ("worker", set()),
-        ("telemetry", {CloseRunLog}),
+        ("storage", {WithdrawRun}),
+        ("worker", {WithdrawRun}),
+        ("telemetry", {WithdrawRun, CloseRunLog}),
         ("task_admission", {CloseRunLog, CloseRun}),
         ("request_admission", {CloseRunLog, CloseRun, RegisterRequestResources}),
     ],
 )
 def test_what_a_lost_scheduler_had_opened_for_a_job_is_closed_and_the_job_is_refused(world, lost_at, closed):
     world.hold_back(lost_at)
-    world.submit()
+    world.submit(out="out")
     world.sent.clear()
     world.lose_the_scheduler()
     (rejected,) = world.client
     assert isinstance(rejected, JobRejected)
     assert "the scheduler was lost while the job was prepared" in str(rejected.problems[0])
-    kinds = {CloseRunLog, CloseRun, RegisterRequestResources}
+    kinds = {CloseRunLog, CloseRun, WithdrawRun, RegisterRequestResources}
     assert {type(item.message) for item in world.sent} & kinds == closed
     assert world.sent_to("worker") == [ReleaseJob("run-1")]
     world.let_through(lost_at)
     world.submit()
     assert world.phase == "running", "the next job can be run"
+
+
+@pytest.mark.parametrize("ask", [World.submit, World.check_job])
+def test_a_folder_that_was_looked_into_is_let_go_of_when_nothing_is_run_in_it(world, ask):
+    world.answers[PrepareJob] = lambda message: [JobUnpreparable(message.run_id, (BROKEN,))]
+    ask(world, out="out")
+    assert world.sent_to("storage", WithdrawRun) == [WithdrawRun("run-1")]
+    ask(world)
+    assert len(world.sent_to("storage", WithdrawRun)) == 1, "there was none the second time"
 
 
 def test_a_check_whose_scheduler_is_lost_is_answered(world):

@@ -11,11 +11,12 @@ import pytest
 
 from actors.storage.core import StorageCore
 from actors.storage.files import FileRuns
+from actors.storage.filesystem import LocalFileSystem
 from actors.storage.folder import NotARunFolderError, open_run_folder
 from actors.storage.layout import row_group_digits, row_group_name, row_group_number
 from actors.storage.manifest import fingerprint
 from actors.storage.source import FileSources
-from messages.storage import RowGroupStored, RunOpened, RunRefused, StorageFailed
+from messages.storage import RowGroupStored, RunOpened, RunRefused, StorageFailed, WithdrawRun
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -163,6 +164,21 @@ def test_a_folder_with_other_files_is_used_and_they_stay(core, build, out):
     assert open_run_folder(out).log_path.read_text() == "a log"
 
 
+def test_r10_a_folder_that_holds_a_run_is_kept_from_the_first_look_on_and_another_one_is_not(build, out):
+    looking, other = (StorageCore(FileRuns(), FileSources()) for _ in range(2))
+    out.mkdir(parents=True)
+    assert answer(looking, build.inspection(out=out)).problems == ()
+    assert list(out.iterdir()) == []
+    store_all(other, build, out)
+    other.close(now=0.0)
+    resuming = msgspec.structs.replace(build.inspection(out=out, rows=5), resume=True)
+    assert answer(looking, resuming).problems == ()
+    (problem,) = answer(other, resuming).problems
+    assert "is in use" in problem.message
+    looking.handle(WithdrawRun(build.run_id), now=0.0)
+    assert answer(other, resuming).problems == ()
+
+
 def test_inspection_changes_nothing(core, build, out):
     assert answer(core, build.inspection(out=out)).problems == ()
     assert not out.parent.exists()
@@ -180,14 +196,27 @@ def test_an_impossible_name_is_refused(core, build, out):
     assert "is no name for a folder" in answer(core, build.inspection(out=out)).problems[0].message
 
 
-def test_of_two_runs_that_start_in_one_folder_at_once_one_is_refused(build, out):
-    # The second looks before the first has made anything: only making `rows` decides.
-    first, second = FileRuns(), FileRuns()
+class Lockless(LocalFileSystem):
+    """The real files, of a file system that knows no locks."""
+
+    def lock(self, path):
+        return self
+
+    def release(self):
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("files", "told"), [(LocalFileSystem, "is in use"), (Lockless, "already holds a run")]
+)
+def test_of_two_runs_that_start_in_one_folder_at_once_one_is_refused(build, out, files, told):
+    # The second looks before the first has made anything: the lock decides, or making `rows`.
+    first, second = FileRuns(files()), FileRuns(files())
     second.problems_of = lambda _: ()
     assert isinstance(answer(StorageCore(first, FileSources()), build.opening(out=out)), RunOpened)
     before = (out / "manifest.json").read_bytes()
     refused = answer(StorageCore(second, FileSources()), build.opening(out=out, run_id="run-2"))
-    assert "already holds a run" in refused.problems[0].message
+    assert told in refused.problems[0].message
     assert (out / "manifest.json").read_bytes() == before
 
 

@@ -24,6 +24,7 @@ from messages.storage import (
     RunRefused,
     StorageFailed,
     StorageSnapshot,
+    WithdrawRun,
 )
 from messages.supervision import GetSnapshot
 
@@ -46,6 +47,12 @@ class FakeRuns:
         failure, self.fail = self.fail, None
         if failure is not None:
             raise failure
+
+    def claim(self, run_id, out):
+        return (Problem("out", f"{out} is in use"),) if out == "in use" else ()
+
+    def release(self):
+        """Nothing is claimed."""
 
     def problems_of(self, out):
         self._fail()
@@ -195,6 +202,19 @@ def test_inspection_tells_everything_that_is_wrong_at_once(core, sources, build)
         "source.path: cannot read x.csv: No such file or directory (x.csv) (check the path)",
         "out: taken",
     ]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_inspection_says_of_a_folder_in_use_that_it_is_and_nothing_else(core, runs, build, resume):
+    runs.fail = AssertionError("nobody looks into it")
+    (found,) = answers(core, msgspec.structs.replace(build.inspection(out="in use"), resume=resume))
+    assert [str(problem) for problem in found.problems] == ["out: in use is in use"]
+
+
+def test_a_run_that_will_not_begin_is_forgotten(core, runs, build):
+    answers(core, build.inspection(out="out"))
+    assert core.handle(WithdrawRun(build.run_id), now=0.0) == []
+    assert runs.forgotten == build.run_id
 
 
 def test_inspection_survives_an_output_folder_that_cannot_be_looked_into(core, runs, build):

@@ -123,6 +123,13 @@ class Disk(LocalReading):
         self._operation()
         del self._names[folder]
 
+    def lock(self, path):
+        self._operation()
+        return self
+
+    def release(self):
+        """A lock leaves nothing behind."""
+
     def _name(self, path, content):
         self._names[path] = content
         if self._eager:
