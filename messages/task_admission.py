@@ -178,6 +178,9 @@ class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
     `borrows` is what the lease would add to the group's debt, decided by `evaluate` and turned into a
     delta by `on_acquire`, so that nothing is decided twice. `recheck` says when a refusal may change; a
     policy that cannot say so leaves it None, and its refusals are judged again on every pass.
+    `standing` says that the candidate is allowed, without debt, whatever its group holds: further tasks of
+    the group with the same vector need not be judged in the same pass. A policy that cannot say so leaves it
+    False, and every task is judged.
     """
 
     allowed: bool
@@ -186,6 +189,7 @@ class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
     borrows: tuple[tuple[SchedulerResourceKey, int], ...] = ()
     recheck: Recheck | None = None
     diagnostics: dict[str, Any] = msgspec.field(default_factory=dict)
+    standing: bool = False
 
 
 Charge = Literal["task", "lease_seconds"]

@@ -22,7 +22,15 @@ from actors.tracing.writing import write_trace
 from messages import ChatColumn, Job, Latency, ModelConfig, PythonColumn, SequenceColumn, SimulatedProvider
 from messages._base import TELEMETRY
 from messages.job import FailurePolicy
-from messages.telemetry import LOW_VALUE_KINDS, Event, LogEntry, RecordEvents, RecordLeftOut
+from messages.telemetry import (
+    LOW_VALUE_KINDS,
+    Event,
+    GetCapacityPlan,
+    LogEntry,
+    RecordEvents,
+    RecordLeftOut,
+    RecordLog,
+)
 
 TASKS = 6 + 60 + 50
 MOST = 300
@@ -55,8 +63,8 @@ def a_job(rows=60):
 def run_overloaded(log):
     """Run a job before a telemetry that never seems to get on; return the result and telemetry's state."""
 
-    def never_on(deliver, _taken):
-        return EventGate(deliver, lambda: 0, most=MOST)
+    def never_on(deliver, _taken, **how):
+        return EventGate(deliver, lambda: 0, most=MOST, **how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("actors.system.parts.EventGate", never_on)
@@ -169,3 +177,18 @@ def test_o6_the_gate_lets_everything_in_again_once_telemetry_has_caught_up():
     whole, thin, out = RecordEvents("scheduler", [noise, lease]), RecordEvents("scheduler", [lease]), noise
     left_out = RecordLeftOut({out.event_kind: 1})
     assert delivered == [whole, whole, left_out, thin, left_out, whole]
+
+
+def test_facts_alone_are_in_no_hurry():
+    hurried, unhurried = [], []
+    gate = EventGate(
+        lambda messages: not hurried.append(messages),
+        lambda: 0,
+        deliver_facts=lambda messages: not unhurried.append(messages),
+    )
+    facts = [RecordEvents("scheduler", [Event("queue_empty", 0.0)]), RecordLog([])]
+    question = GetCapacityPlan("run-1", reply_to="asker")
+    gate(facts)
+    gate([*facts, question])
+    gate([question])
+    assert (unhurried, hurried) == ([facts], [[*facts, question], [question]])

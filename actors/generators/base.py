@@ -99,6 +99,7 @@ class Generator:
     needs: the columns and source fields whose values each task is given.
     timeout_seconds: how long one task may run; None is without end.
     takes_models: whether it may call any of the job's models, any number of times.
+    calls_models: whether its coroutine calls models, those that it takes or one of its own.
 
     A generator keeps no state between tasks. Its result is `TaskOutcome.value`: for one output the
     value (a list with one per row, where the task is about a row group), for several a list of those. One
@@ -115,6 +116,7 @@ class Generator:
         needs: tuple[str, ...] = (),
         timeout_seconds: float | None = None,
         takes_models: bool = False,
+        calls_models: bool = False,
     ) -> None:
         self.name = name
         self.mode: Mode = mode
@@ -123,6 +125,7 @@ class Generator:
         self.needs = needs
         self.timeout_seconds = timeout_seconds
         self.takes_models = takes_models
+        self.calls_models = takes_models or calls_models
 
     def run(self, start: TaskStart) -> Any:
         """Return the result of one task; for the modes `inline` and `thread`.
@@ -136,6 +139,9 @@ class Generator:
         """Return the result of one task; for the mode `thread`, where it `takes_models`. Raises as `run`."""
         raise TypeError(f"generator {self.name!r} takes no models, such as {models!r}: {start.task}")
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
-        """Return the result of one task; for the mode `async`. Raises as `run`."""
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
+        """Return the result of one task; for the mode `async`. Raises as `run`.
+
+        `models` may be None where it does not call any (`calls_models`).
+        """
         raise TypeError(f"generator {self.name!r} of mode {self.mode!r} runs with {models!r}: {start.task}")

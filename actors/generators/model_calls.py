@@ -26,7 +26,7 @@ class ChatGenerator(Generator):
         job_seed: int,
     ) -> None:
         needs = tuple(dict.fromkeys((*prompt.needs, *system.needs)))
-        super().__init__(name, mode="async", needs=needs)
+        super().__init__(name, mode="async", needs=needs, calls_models=True)
         self._model = column.model
         self._prompt = prompt.render
         self._system = system.render
@@ -34,12 +34,13 @@ class ChatGenerator(Generator):
         self._max_corrections = column.max_corrections
         self._seed = column_seed(job_seed, name)
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
         """Return the reply.
 
         Raises:
             GeneratorError: `template_error`, or `invalid_output` where no reply fits the schema.
         """
+        assert models is not None
         inputs = start.inputs
         system = self._system(inputs)
         messages: list[Turn] = [("system", system)] if system else []
@@ -61,13 +62,14 @@ class EmbeddingGenerator(Generator):
     """A model's embedding of the row's text."""
 
     def __init__(self, name: str, column: EmbeddingColumn, *, text: Template, job_seed: int) -> None:
-        super().__init__(name, mode="async", needs=text.needs)
+        super().__init__(name, mode="async", needs=text.needs, calls_models=True)
         self._model = column.model
         self._text = text.render
         self._seed = column_seed(job_seed, name)
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> list[float]:
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> list[float]:
         """Return the embedding."""
+        assert models is not None
         return await models.embed(
             model=self._model,
             input=self._text(start.inputs),

@@ -40,7 +40,7 @@ class ProcessorGenerator(Generator):
         """Call the plain function; the caller chooses the thread."""
         return self._checked(self._function(_rows(start)), start.rows)
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> list[Any]:
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> list[Any]:
         """Call the async function; it makes no model calls of its own."""
         del models
         return self._checked(await self._function(_rows(start)), start.rows)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
-from types import NoneType
 from typing import Any
 
 from actors.generators.base import BlockingModelCalls, Generator, ModelCalls
 from actors.generators.functions import FunctionTable, is_async, is_generator
-from actors.generators.json_values import ATOMS, isolated
+from actors.generators.json_values import ATOMS, NotJsonError, isolated, json_value
 from actors.generators.python_results import ResultShape
 from actors.generators.seeds import column_seed, row_hash
 from actors.generators.signatures import MODELS, Call, SignatureReader
@@ -52,10 +51,9 @@ class PythonGenerator(Generator):
             name, _outputs(name, column), column.side_effects, in_rows=column.scope != "cell"
         ).checked
         # The two shortcuts of the commonest case, a cell with one output: its inputs are the arguments
-        # as they stand, and these types need no check.
+        # as they stand, and a plain value has no shape to be checked.
         self._is_direct = call.is_direct and column.scope == "cell"
-        single = column.scope == "cell" and not _outputs(name, column)
-        self._passing = frozenset({NoneType, bool}) if single else frozenset()
+        self._is_single = column.scope == "cell" and not _outputs(name, column)
 
     def run(self, start: TaskStart) -> Any:
         """Call the plain function; the caller chooses the thread."""
@@ -71,7 +69,7 @@ class PythonGenerator(Generator):
         positional, keywords = self._arguments(start, self._models(start, models, models.wait_for))
         return self._checked(self._function(*positional, **keywords), start.rows)
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
         """Call the async function, with models if it takes them."""
         if self._is_direct:
             inputs = start.inputs
@@ -83,11 +81,14 @@ class PythonGenerator(Generator):
         elif not start.rows:
             return self._nothing()
         else:
-            given = self._models(start, models, _awaited_by_the_function) if self.takes_models else None
+            given = self._models(start, models, _awaited_by_the_function) if models is not None else None
             positional, keywords = self._arguments(start, given)
             found = await self._function(*positional, **keywords)
-        if type(found) in self._passing:
-            return found
+        if self._is_single and type(found) in ATOMS:
+            try:
+                return json_value(found)
+            except NotJsonError:
+                return self._checked(found, start.rows)  # tells it in the column's name
         return self._checked(found, start.rows)
 
     def _models(self, start: TaskStart, calls: ModelCalls, deliver: Deliver) -> UserModels:

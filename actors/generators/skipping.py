@@ -30,6 +30,7 @@ class SkippingGenerator(Generator):
             needs=tuple(dict.fromkeys((*inner.needs, *condition.needs))),
             timeout_seconds=inner.timeout_seconds,
             takes_models=inner.takes_models,
+            calls_models=inner.calls_models,
         )
         self._inner = inner
         self._condition = condition
@@ -49,7 +50,7 @@ class SkippingGenerator(Generator):
             start, skipped, None if rest is None else self._inner.run_with_models(rest, models)
         )
 
-    async def run_async(self, start: TaskStart, models: ModelCalls) -> Any:
+    async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
         """Return what `run` does, for an inner generator that runs as a coroutine."""
         skipped = self._skipped(start)
         rest = self._rest(start, skipped)

@@ -22,12 +22,12 @@ class RunClock:
     """Short numbers for logs, and the one place that converts between run time and `time.monotonic`."""
 
     def __init__(self) -> None:
-        self._epoch = time.monotonic()
+        self._epoch = time.monotonic_ns()
 
     def now(self) -> float:
         """Return seconds since the system started, to the microsecond."""
-        return round(time.monotonic() - self._epoch, 6)
+        return (time.monotonic_ns() - self._epoch) // 1000 / 1_000_000
 
     def to_monotonic(self, run_time: float) -> float:
         """Return `run_time` as a `time.monotonic` value."""
-        return self._epoch + run_time
+        return self._epoch / 1_000_000_000 + run_time

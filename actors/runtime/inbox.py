@@ -2,6 +2,9 @@
 
 Pykka lets an actor class bring its own inbox. This one wakes its actor at a deadline too, so that
 cooldowns and timeouts need neither a thread nor polling, and it can say how deep and how old it is.
+
+Waking a sleeping actor costs more than reading a small message. So a message may be put without hurry: where
+one was read last, others are likely to follow, and the actor naps for a moment, in which they do not wake it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from messages.supervision import DeadlineReached
 _LONGEST_SLEEP = 3600.0
 """Seconds after which a sleeper looks at its deadline anew; longer timeouts are refused by the platform."""
 
+_NAP_SECONDS = 0.005
+"""How long a message that is in no hurry may wait for an actor that naps."""
+
 
 class Inbox:
     """Any thread puts; only the actor's own thread gets."""
@@ -27,6 +33,8 @@ class Inbox:
         self._messages: deque[tuple[float, Envelope[Any]]] = deque()
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._sleeping = False
+        self._napping = False
+        self._nap_due = False
         self.reader = 0
         """The thread that reads this mailbox; 0 before the first read."""
         self.deadline: float | None = None
@@ -37,6 +45,14 @@ class Inbox:
         self._messages.append((time.monotonic(), envelope))
         # Two senders may both see the flag: the spare wake-up makes `get` look once more, no harm.
         if self._sleeping:
+            self._sleeping = False
+            self._wake_up()
+
+    def put_unhurried(self, envelope: Envelope[Any], /) -> None:
+        """Append a message and wake the actor if it sleeps, unless it naps: then it looks soon."""
+        self._nap_due = True
+        self._messages.append((time.monotonic(), envelope))  # before the look: whose nap is over sees it
+        if self._sleeping and not self._napping:
             self._sleeping = False
             self._wake_up()
 
@@ -53,10 +69,13 @@ class Inbox:
                 timeout = min(timeout, _LONGEST_SLEEP)
             if self._messages:
                 return self._messages.popleft()[1]
+            self._napping, self._nap_due = self._nap_due, False
+            if self._napping:
+                timeout = _NAP_SECONDS if timeout is None else min(timeout, _NAP_SECONDS)
             self._sleeping = True
             if not self._messages:  # a message put before the flag was up has woken nobody
                 self._sleep(timeout)
-            self._sleeping = False
+            self._sleeping = self._napping = False
 
     def empty(self) -> bool:
         """Return whether no message waits."""

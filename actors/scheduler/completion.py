@@ -221,13 +221,19 @@ class CompletionTracker:
             if done[offset]:
                 return False
             done[offset] = _DONE
-            self._cell_complete(group, generator, offset)
+            for dependent in generator.dependents:
+                if dependent.is_cell:
+                    self._count_down(group, dependent, offset, offset)
+                else:
+                    self._count_down(group, dependent, 0, None)
         else:
             if done[0]:
                 return False
             done[0] = _DONE
             self._group_task_complete(group, generator)
-        self._close_one(group, generator)
+        group.open_tasks -= 1
+        if self._gates:
+            self._pass_gate(group, generator)
         return True
 
     def drop_rows(self, index: int, offsets: Iterable[int]) -> list[TaskId]:
@@ -296,13 +302,6 @@ class CompletionTracker:
             return bool(flags[offset])
         return all(flag or gone for flag, gone in zip(flags, group.dropped, strict=True))
 
-    def _cell_complete(self, group: _RowGroup, generator: _Generator, offset: int) -> None:
-        for dependent in generator.dependents:
-            if dependent.is_cell:
-                self._count_down(group, dependent, offset, offset)
-            else:
-                self._count_down(group, dependent, 0, None)
-
     def _group_task_complete(self, group: _RowGroup, generator: _Generator) -> None:
         for dependent in generator.dependents:
             if dependent.is_cell:
@@ -320,6 +319,11 @@ class CompletionTracker:
 
     def _close_one(self, group: _RowGroup, generator: _Generator) -> None:
         group.open_tasks -= 1
+        if self._gates:
+            self._pass_gate(group, generator)
+
+    def _pass_gate(self, group: _RowGroup, generator: _Generator) -> None:
+        """Let an order-dependent generator go on to its next row group, where it is done with this one."""
         gate = self._gates.get(generator.number)
         if gate is not None and 0 not in group.done[generator.number]:
             for task_id, task in gate.open_after(group.index).items():

@@ -59,6 +59,8 @@ class Dispatcher:
         self._parking = Parking(self.queue)
         self._now = 0.0
         self._refused: list[tuple[GroupName, TaskAdmissionPolicyDecision]] = []
+        self._allowed = TaskAdmissionPolicyDecision(allowed=True)
+        """The last one that was: about the task that is selected."""
         self._seen: tuple[QueueView, int, QueueView] | None = None
 
     @property
@@ -95,9 +97,14 @@ class Dispatcher:
             if self._view.pressed:
                 selection = msgspec.structs.replace(selection, queue_view=self._queue_view())
                 self.advisory.gets_its_turn(selection.item.group.name)
+            elif self._allowed.standing:
+                run = queue.hold_run(selection, self._room_for(selection.item.resource_request))
+                selections += run
+                self._foresee(selection.item, len(run), available)
+                continue
             queue.hold(selection)
             selections.append(selection)
-            self._foresee(selection.item, available)
+            self._foresee(selection.item, 1, available)
         self._asked = selections
         if self._parking.yielding:
             self.advisory.note(self._parking.yielding)
@@ -206,7 +213,9 @@ class Dispatcher:
 
     def _is_eligible(self, item: SchedulableTask) -> bool:
         decision = self._policy.evaluate(item, self._queue_view(), self._view)
-        if not decision.allowed:
+        if decision.allowed:
+            self._allowed = decision
+        else:
             self._refused.append((item.group.name, decision))
         return decision.allowed
 
@@ -259,14 +268,21 @@ class Dispatcher:
                 return resource
         return None
 
-    def _foresee(self, item: SchedulableTask, available: dict[SchedulerResourceKey, int]) -> None:
-        """Count a selection as if it had been granted; the decision's view says how it really went."""
+    def _room_for(self, request: SchedulerResourceRequest) -> int:
+        """Return how many times a request fits."""
+        available = self._view.resources_available
+        return min(available[resource] // amount for resource, amount in request.amounts)
+
+    def _foresee(
+        self, item: SchedulableTask, number: int, available: dict[SchedulerResourceKey, int]
+    ) -> None:
+        """Count selections as if they had been granted; the decision's view says how it really went."""
         name, view = item.group.name, self._view
-        view.running_by_group[name] = view.running_by_group.get(name, 0) + 1
+        view.running_by_group[name] = view.running_by_group.get(name, 0) + number
         held = view.leased_resources_by_group.setdefault(name, {})
         for resource, amount in item.resource_request.amounts:
-            available[resource] -= amount
-            held[resource] = held.get(resource, 0) + amount
+            available[resource] -= amount * number
+            held[resource] = held.get(resource, 0) + amount * number
 
     def _put_back(self, selections: list[QueueSelection], decided: TaskLeasesDecided) -> None:
         """Put denied tasks back in the queue, and look past their groups."""
@@ -313,6 +329,9 @@ class Dispatcher:
 
 def _replace(entries: dict[GroupName, V], update: dict[GroupName, V]) -> None:
     """Take over changed entries; an empty or zero one removes its group."""
+    if all(update.values()):
+        entries.update(update)
+        return
     for name, value in update.items():
         if value:
             entries[name] = value

@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
+from math import inf
+from typing import Any
 
 from actors.scheduler.fair_groups import Group, Lane, TaskCosts
 from messages.tasks import (
@@ -36,6 +38,9 @@ from messages.tasks import (
     TaskGroupSpec,
     TaskId,
 )
+
+_NONE: dict[Any, Any] = {}
+"""What a view says of each group, where nobody asks for that."""
 
 
 class FairTaskQueue:
@@ -127,7 +132,9 @@ class FairTaskQueue:
         group.held.append(ready.popleft())
         group.place += group.step
         if group is not self._turn:
-            self._pass_turn_to(group)
+            last, self._turn = self._turn, group
+            if last is not None and last.stay:
+                self._end_turn(last)
         if (
             not ready
             or lane is None
@@ -140,6 +147,34 @@ class FairTaskQueue:
         # By far the most frequent case: the group's entry is on top, and moves within its lane.
         group.ticket = self._numbers = self._numbers + 1
         heapreplace(lane.heap, (group.place - group.stay, group.ticket, group))
+
+    def hold_run(self, selection: QueueSelection, most: int) -> list[QueueSelection]:
+        """Hold a selection, and those of its group that follow it in fair order before any other group's.
+
+        At most so many in all, all of one vector: what `select_next` would return one by one, were all of
+        them eligible. A run may end early; O(lanes) besides its length.
+
+        Raises:
+            ValueError: the selection is not its group's next task.
+        """
+        self.hold(selection)
+        run = [selection]
+        group = self._groups[selection.item.group.name]
+        lane = group.lane
+        if most <= 1 or lane is None or lane.heap[0][1] != group.ticket:
+            return run
+        place, stay, step, ready, held = group.place, group.stay, group.step, group.ready, group.held
+        rival, request = self._rival_of(lane), selection.item.resource_request
+        view, version = self.pressure(), selection.sequence_version
+        while len(run) < most and place - stay < rival and ready and ready[0].resource_request is request:
+            item = ready.popleft()
+            held.append(item)
+            place += step
+            run.append(QueueSelection(item, view, version))
+        group.place = place
+        if len(run) > 1:
+            self._place(group)
+        return run
 
     def commit(self, selection: QueueSelection) -> SchedulableTask | None:
         """Remove a selected task and move its group on; None if the selection has gone stale (Q4)."""
@@ -156,11 +191,14 @@ class FairTaskQueue:
                 self._catch_up(group)
             group.ready.popleft()
             group.place += group.step
-            self._pass_turn_to(group)
+            last, self._turn = self._turn, group
+            if last is not None and last is not group and last.stay:
+                self._end_turn(last)
             self._place(group)
         else:
             return None
-        self._forget(item)
+        del self._items[item.task_id]
+        self._view = None
         self._virtual_time = max(self._virtual_time, group.tag - group.stay)
         group.tag += group.step
         if not group.ready and not group.held:
@@ -190,7 +228,8 @@ class FairTaskQueue:
             if item is not None:
                 gone.setdefault(item.group.name, set()).add(task_id)
                 removed.append(item)
-                self._forget(item)
+                del self._items[task_id]
+                self._view = None
         for name, ids in gone.items():
             group = self._groups[name]
             # What stays held can still be committed: only what went has gone stale.
@@ -262,8 +301,8 @@ class FairTaskQueue:
     def pressure(self) -> QueueView:
         """Return what policies read of the queue: totals, and the heads per distinct vector."""
         if self._view is None:
-            heads = tuple(HeadDemand(lane.request, lane.groups, lane.weight) for lane in self._lanes.values())
-            self._view = QueueView(len(self._items), heads)
+            heads = [HeadDemand(lane.request, lane.groups, lane.weight) for lane in self._lanes.values()]
+            self._view = QueueView(len(self._items), tuple(heads), _NONE, _NONE, _NONE, _NONE)
         return self._view
 
     def head_of(self, name: GroupName) -> SchedulableTask | None:
@@ -330,9 +369,9 @@ class FairTaskQueue:
         """Bring a group that was passed over, or counted for too much, to where it may stand."""
         group.tag = group.place = self._virtual_time - group.behind
 
-    def _pass_turn_to(self, group: Group) -> None:
-        last, self._turn = self._turn, group
-        if last is not None and last is not group and last.stay and last.lane is not None and not last.parked:
+    def _end_turn(self, last: Group) -> None:
+        """Enter a group that kept its turn where it stands without it: another's it is now."""
+        if last.lane is not None and not last.parked:
             self._push(last, last.lane)
 
     def _deactivate(self, group: Group) -> None:
@@ -369,6 +408,12 @@ class FairTaskQueue:
         if len(lane.heap) > 2 * lane.groups + 16:  # stale entries below the top (Q6)
             lane.reorder(self._turn)
 
+    def _rival_of(self, lane: Lane) -> float:
+        """Return where the group stands that comes after the one on top of a lane, or a place before it."""
+        rivals = [entry[0] for entry in lane.heap[1:3]]  # a stale one stands before its group
+        rivals += [top[0] for other in self._lanes.values() if other is not lane and (top := other.top())]
+        return min(rivals, default=inf)
+
     def _change_lane(self, group: Group, request: SchedulerResourceRequest) -> Lane:
         self._leave_lane(group)
         lane = self._lanes.get(request)
@@ -395,7 +440,3 @@ class FairTaskQueue:
     def _next_number(self) -> int:
         self._numbers += 1
         return self._numbers
-
-    def _forget(self, item: SchedulableTask) -> None:
-        del self._items[item.task_id]
-        self._view = None

@@ -219,9 +219,10 @@ class JobRun:
         for release in message.releases:
             if not release.result.released:
                 continue
-            self.outstanding.pop(release.lease.correlation.task_execution_id, None)
-            self._apply(release.lease, release.outcome, now)
-            touched[release.lease.correlation.row_group] = None
+            lease = release.lease
+            self.outstanding.pop(lease.correlation.task_execution_id, None)
+            self._apply(lease, release.outcome, now)
+            touched[lease.correlation.row_group] = None
         for task in self.skips.settle(self.row_groups.active):
             self._done[task.column] += 1
         outgoing = self.journal.take()  # before a row group is stored: that may fail, and they were paid for

@@ -129,26 +129,25 @@ class ServiceTimes:
 
         at: when they came back, in seconds of run time.
         """
-        changes: dict[GroupName, float] = {}
+        changes: dict[_Past, float] = {}
+        running = self._running
         for release in releases:
             if not release.result.released:
                 continue
-            task = self._running.pop(release.lease.correlation.task_execution_id, None)
+            task = running.pop(release.lease.correlation.task_execution_id, None)
             if task is None:
                 continue  # given back before anything was started under it
             past, since, charged = task
-            seconds, name = at - since, past.spec.name
-            seconds = max(seconds, LEAST_SECONDS)
-            changes[name] = changes.get(name, 0.0) + seconds - charged
+            seconds = max(at - since, LEAST_SECONDS)
+            changes[past] = changes.get(past, 0.0) + seconds - charged
             past.out -= 1
             if release.outcome.kind in _TELLING:
                 past.seen += 1
                 past.mean += (seconds - past.mean) / (min(RECENT, past.seen))
-        for name in changes:
-            past = self._groups[name]
+        for past in changes:
             if abs(past.mean - past.price) > NEWS * past.price:
-                self._changed[name] = None
-        return self._by_group(changes)
+                self._changed[past.spec.name] = None
+        return [(past.spec, change) for past, change in changes.items()]
 
     def overdue(self, now: float) -> list[tuple[TaskGroupSpec, float]]:
         """Return by how much each group is to be charged on for tasks that run longer than was foreseen.
@@ -156,7 +155,7 @@ class ServiceTimes:
         Each time as much again as it has taken passes before a task is looked at again, so that the longest
         costs few looks; what it is charged is never less than half of what it has taken.
         """
-        changes: dict[GroupName, float] = {}
+        changes: dict[_Past, float] = {}
         while self._looks and self._looks[0][0] <= now:
             _, _, executions = heappop(self._looks)
             left = [execution for execution in executions if execution in self._running]
@@ -165,21 +164,17 @@ class ServiceTimes:
             for execution in left:
                 past, since, charged = self._running[execution]
                 if now - since > charged:
-                    name = past.spec.name
-                    changes[name] = changes.get(name, 0.0) + now - since - charged
+                    changes[past] = changes.get(past, 0.0) + now - since - charged
                     self._running[execution] = (past, since, now - since)
             since = self._running[left[0]][1]  # the same for all that were dispatched together
             self._look_at(since + max(2 * (now - since), LEAST_SECONDS), left)
-        return self._by_group(changes)
+        return [(past.spec, change) for past, change in changes.items()]
 
     # -- inside --------------------------------------------------------------------------------------
 
     def _look_at(self, due: float, executions: list[int]) -> None:
         self._numbers += 1
         heappush(self._looks, (due, self._numbers, executions))
-
-    def _by_group(self, changes: dict[GroupName, float]) -> list[tuple[TaskGroupSpec, float]]:
-        return [(self._groups[name].spec, change) for name, change in changes.items()]
 
     def _longest_price(self) -> float:
         """Return the greatest price of any group; what stands above it in the heap is out of date."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pykka
+from pykka._envelope import Envelope
 
 from actors.evidence.unsettled import unsettled_attempts
 from actors.runtime.clock import RunClock
+from actors.runtime.inbox import Inbox
 from actors.runtime.router import Deliver, Router
 from actors.runtime.shell import ActorShell
 from actors.storage.files import FileRuns
@@ -49,7 +51,7 @@ def start_actor(
         ref = ActorShell.start(name, core, router, clock, rebuild)
     deliver: Deliver = partial(_tell, ref)
     if isinstance(core, TelemetryCore):
-        deliver = EventGate(deliver, core.journal.taken)
+        deliver = EventGate(deliver, core.journal.taken, deliver_facts=partial(_tell_unhurried, ref))
     router.register(name, deliver)
     return ref
 
@@ -71,6 +73,15 @@ def _tell(ref: pykka.ActorRef[Any], messages: object) -> bool:
         ref.tell(messages)
     except pykka.ActorDeadError:
         return False
+    return True
+
+
+def _tell_unhurried(ref: pykka.ActorRef[Any], messages: object) -> bool:
+    inbox = ref.actor_inbox
+    assert isinstance(inbox, Inbox)
+    if not ref.is_alive():
+        return False
+    inbox.put_unhurried(Envelope(messages))
     return True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from actors.task_admission.ledger import Ledger
@@ -36,7 +37,7 @@ from messages.task_admission import (
     TaskLeasesReturned,
     TaskLeasesSettled,
 )
-from messages.tasks import GroupName, QueueSelection, SchedulerResourceRequest
+from messages.tasks import GroupName, QueueSelection, SchedulableTask, SchedulerResourceRequest
 from messages.telemetry import Event, RecordEvents, RecordTaskEvents
 
 
@@ -170,14 +171,15 @@ class TaskAdmissionCore:
         denials: list[TaskAdmissionDenied] = []
         denied: list[Event] = []
         denied_groups: dict[GroupName, TaskAdmissionDenied] = {}
-        for selection in message.selections:
-            item = selection.item
+        selections = message.selections
+        while (at := len(leases) + len(denials)) < len(selections):
+            item = selections[at].item
             # FIFO inside a group: once its first is denied, those behind it are not looked at.
             earlier = denied_groups.get(item.group.name)
             if earlier is None:
-                decision = self._decide(selection, now)
-                if isinstance(decision, TaskLease):
-                    leases.append(decision)
+                decision = self._decide(selections, at, now)
+                if isinstance(decision, list):
+                    leases += decision
                     continue
                 denied_groups[item.group.name] = decision
                 self._ledger.touch(item.group.name)
@@ -212,29 +214,30 @@ class TaskAdmissionCore:
             self._until_recovered.append(message)
             return []
         ledger, policy = self._ledger, self._policy
-        releases: list[TaskLeaseRelease] = []
-        refused: list[Event] = []
-        for returned in self._with_reissued(message.returns):
-            lease, outcome = returned.lease, returned.outcome
-            result = ledger.release(lease)
-            if result.released:
-                assert policy is not None
-                delta = policy.on_release(lease)
-                if delta.debt:
-                    ledger.apply(lease.group.name, delta)
-            else:
-                refused.append(
-                    Event(
-                        "release_diagnostic",
-                        now,
-                        lease.correlation,
-                        task_lease_id=lease.lease_id,
-                        reason_or_outcome=result.reason,
-                    )
-                )
-            releases.append(TaskLeaseRelease(lease, outcome, result))
-        returned_leases = TaskLeasesReturned(releases, ledger.take_update(), now)
+        returns = self._with_reissued(message.returns)
+        results = ledger.release(returned.lease for returned in returns)
+        releases = [
+            TaskLeaseRelease(returned.lease, returned.outcome, result)
+            for returned, result in zip(returns, results, strict=True)
+        ]
         accepted = [release for release in releases if release.result.released]
+        for release in accepted:
+            assert policy is not None
+            delta = policy.on_release(release.lease)
+            if delta.debt:
+                ledger.apply(release.lease.group.name, delta)
+        returned_leases = TaskLeasesReturned(releases, ledger.take_update(), now)
+        refused = [
+            Event(
+                "release_diagnostic",
+                now,
+                release.lease.correlation,
+                task_lease_id=release.lease.lease_id,
+                reason_or_outcome=release.result.reason,
+            )
+            for release in releases
+            if not release.result.released
+        ]
         released = RecordTaskEvents(
             "task_lease_released",
             now,
@@ -300,14 +303,17 @@ class TaskAdmissionCore:
                     found.append(TaskLeaseReturn(successor, returned.outcome))
         return found
 
-    def _decide(self, selection: QueueSelection, now: float) -> TaskLease | TaskAdmissionDenied:
-        item, ledger, policy = selection.item, self._ledger, self._policy
+    def _decide(
+        self, selections: list[QueueSelection], at: int, now: float
+    ) -> list[TaskLease] | TaskAdmissionDenied:
+        """Return a lease for one selection; with it those of the ones that follow and need no judgement."""
+        item, ledger, policy = selections[at].item, self._ledger, self._policy
         if policy is None:
             return TaskAdmissionDenied(item.task_id, "shutdown", diagnostics={"cause": "not configured"})
         short = self._short_of(item.resource_request)
         if short is not None:
             return TaskAdmissionDenied(item.task_id, "no_capacity", diagnostics={"resource": short})
-        decision = policy.evaluate(item, selection.queue_view, ledger.view)
+        decision = policy.evaluate(item, selections[at].queue_view, ledger.view)
         if not decision.allowed:
             return TaskAdmissionDenied(
                 item.task_id,
@@ -315,11 +321,13 @@ class TaskAdmissionCore:
                 decision.available_after,
                 decision.diagnostics,
             )
-        lease = ledger.acquire(item, now=now)
-        delta = policy.on_acquire(lease, decision)
+        if decision.standing:
+            return ledger.acquire(_alike(selections, at, self._room_for(item.resource_request)), now=now)
+        leases = ledger.acquire([item], now=now)
+        delta = policy.on_acquire(leases[0], decision)
         if delta.debt:
             ledger.apply(item.group.name, delta)
-        return lease
+        return leases
 
     def _short_of(self, request: SchedulerResourceRequest) -> str | None:
         available = self._ledger.view.resources_available
@@ -327,3 +335,20 @@ class TaskAdmissionCore:
             if available.get(resource, 0) < amount:
                 return resource
         return None
+
+    def _room_for(self, request: SchedulerResourceRequest) -> int:
+        """Return how many times a request fits."""
+        available = self._ledger.view.resources_available
+        return min(available[resource] // amount for resource, amount in request.amounts)
+
+
+def _alike(selections: list[QueueSelection], at: int, most: int) -> list[SchedulableTask]:
+    """Return the items from `at` on that have the group and the vector of the first, at most so many."""
+    first = selections[at].item
+    alike: list[SchedulableTask] = []
+    for selection in islice(selections, at, at + most):
+        item = selection.item
+        if item.group is not first.group or item.resource_request is not first.resource_request:
+            break
+        alike.append(item)
+    return alike

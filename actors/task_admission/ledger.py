@@ -7,6 +7,7 @@ the accounts and changes in the same step, but never changes what is free (T8).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -18,7 +19,7 @@ from messages.task_admission import (
     TaskAdmissionViewUpdate,
     TaskLease,
 )
-from messages.tasks import GroupName, SchedulableTask, SchedulerResourceKey
+from messages.tasks import GroupName, SchedulableTask, SchedulerResourceKey, SchedulerResourceRequest
 
 LEASES_PER_GENERATION = 10**12
 """Generation g issues ids from (g - 1) times this, plus one: an id is unique over all generations."""
@@ -49,6 +50,7 @@ class Ledger:
         self._next_id = self._first_id
         self._version = 0
         self._touched: set[GroupName] = set()
+        self._debts_touched: set[GroupName] = set()
         self._pressed_changed = False
 
     @property
@@ -68,49 +70,51 @@ class Ledger:
         )
         self._next_id += 1
         self.active[lease.lease_id] = lease
-        self._account(lease, +1)
+        self._account(lease.group.name, lease.resources, 1)
         return lease
 
-    def acquire(self, item: SchedulableTask, *, now: float) -> TaskLease:
-        """Take all of the item's amounts. The caller has checked that they are free (T7)."""
-        lease = TaskLease(
-            self._next_id,
-            self.generation,
-            item.task_id,
-            item.group,
-            item.resource_request,
-            now,
-            item.correlation,
-        )
-        self._next_id += 1
-        self.active[lease.lease_id] = lease
-        self._account(lease, +1)
-        return lease
+    def acquire(self, items: Sequence[SchedulableTask], *, now: float) -> list[TaskLease]:
+        """Take all amounts of items that have one group and one vector, at least one item.
 
-    def release(self, lease: TaskLease) -> ReleaseResult:
-        """Free what `lease` holds, if it is an active token of this generation and task (T2).
+        The caller has checked that they are free (T7).
+        """
+        group, resources = items[0].group, items[0].resource_request
+        leases: list[TaskLease] = []
+        lease_id, generation, active = self._next_id, self.generation, self.active
+        for item in items:
+            lease = TaskLease(lease_id, generation, item.task_id, group, resources, now, item.correlation)
+            active[lease_id] = lease
+            leases.append(lease)
+            lease_id += 1
+        self._next_id = lease_id
+        self._account(group.name, resources, len(leases))
+        return leases
+
+    def release(self, leases: Iterable[TaskLease]) -> list[ReleaseResult]:
+        """Free what each lease holds that is an active token of this generation and task (T2).
 
         Ids are issued in order, so one that is not active and not in the future has been returned
         before: no list of returned ids is kept.
         """
-        known = self.active.get(lease.lease_id)
-        if known is not None and known.task_id == lease.task_id and lease.generation == self.generation:
-            del self.active[lease.lease_id]
-            self._account(known, -1)
-            self.releases_by_reason["released"] += 1
-            return _RELEASED
-        reason = self._refusal(lease, known)
-        self.releases_by_reason[reason] += 1
-        return ReleaseResult(
-            released=False,
-            reason=reason,
-            diagnostics={
-                "lease_id": lease.lease_id,
-                "lease_generation": lease.generation,
-                "generation": self.generation,
-                "task_id": lease.task_id,
-            },
-        )
+        active, results = self.active, list[ReleaseResult]()
+        freed: TaskLease | None = None  # the first of some that are all alike and not accounted for yet
+        number = 0
+        for lease in leases:
+            known = active.get(lease.lease_id)
+            if known is None or known.task_id != lease.task_id or lease.generation != self.generation:
+                results.append(self._refused(lease, known))
+                continue
+            del active[lease.lease_id]
+            results.append(_RELEASED)
+            if freed is None or known.group is not freed.group or known.resources is not freed.resources:
+                if freed is not None:
+                    self._account(freed.group.name, freed.resources, -number)
+                freed, number = known, 0
+            number += 1
+        if freed is not None:
+            self._account(freed.group.name, freed.resources, -number)
+            self.releases_by_reason["released"] += results.count(_RELEASED)
+        return results
 
     def apply(self, group: GroupName, delta: PolicyStateDelta) -> None:
         """Change a group's debt; it stops at zero."""
@@ -128,7 +132,7 @@ class Ledger:
                 owed.pop(resource, None)
         if not owed:
             del debts[group]
-        self._touched.add(group)
+        self._debts_touched.add(group)
 
     def touch(self, group: GroupName) -> None:
         """Tell of a group in the next update although nothing of it has changed."""
@@ -147,20 +151,22 @@ class Ledger:
         """Return what changed since the last update, and start the next one."""
         self._tidy()
         view, touched = self.view, self._touched
+        running, leased = view.running_by_group, view.leased_resources_by_group
         self._version += 1
         update = TaskAdmissionViewUpdate(
             version=self._version,
             resources_available=view.resources_available.copy(),
             leased_resources_by_group={
-                group: dict(view.leased_resources_by_group.get(group, {})) for group in touched
+                group: leased[group].copy() if group in leased else {} for group in touched
             },
-            running_by_group={group: view.running_by_group.get(group, 0) for group in touched},
+            running_by_group={group: running.get(group, 0) for group in touched},
             policy_debt_by_group_resource={
-                group: dict(view.policy_debt_by_group_resource.get(group, {})) for group in touched
+                group: dict(view.policy_debt_by_group_resource.get(group, {}))
+                for group in self._debts_touched
             },
             pressed=view.pressed.copy() if self._pressed_changed else None,
         )
-        self._touched = set()
+        self._touched, self._debts_touched = set(), set()
         self._pressed_changed = False
         return update
 
@@ -200,6 +206,20 @@ class Ledger:
             assert owed
             assert all(amount > 0 for amount in owed.values())
 
+    def _refused(self, lease: TaskLease, known: TaskLease | None) -> ReleaseResult:
+        reason = self._refusal(lease, known)
+        self.releases_by_reason[reason] += 1
+        return ReleaseResult(
+            released=False,
+            reason=reason,
+            diagnostics={
+                "lease_id": lease.lease_id,
+                "lease_generation": lease.generation,
+                "generation": self.generation,
+                "task_id": lease.task_id,
+            },
+        )
+
     def _refusal(self, lease: TaskLease, known: TaskLease | None) -> ReleaseReason:
         if lease.generation != self.generation:
             return "wrong_controller_generation"
@@ -218,16 +238,17 @@ class Ledger:
             elif group in leased and 0 in leased[group].values():
                 leased[group] = {resource: held for resource, held in leased[group].items() if held}
 
-    def _account(self, lease: TaskLease, sign: int) -> None:
-        view, group = self.view, lease.group.name
-        running = view.running_by_group
+    def _account(self, group: GroupName, request: SchedulerResourceRequest, number: int) -> None:
+        """Count so many leases more, or less, that each hold `request`."""
+        view = self.view
+        running, available = view.running_by_group, view.resources_available
         if group not in running:
             running[group] = 0
             view.leased_resources_by_group[group] = {}
         self._touched.add(group)
-        running[group] += sign
-        by_group = view.leased_resources_by_group[group]
-        for resource, amount in lease.resources.amounts:
-            change = amount if sign > 0 else -amount
-            view.resources_available[resource] -= change
-            by_group[resource] = by_group.get(resource, 0) + change
+        running[group] += number
+        held = view.leased_resources_by_group[group]
+        for resource, amount in request.amounts:
+            change = amount * number
+            available[resource] -= change
+            held[resource] = held.get(resource, 0) + change

@@ -20,23 +20,35 @@ from messages.telemetry import (
     EventKind,
     RecordEvents,
     RecordLeftOut,
+    RecordLog,
     RecordTaskEvents,
 )
 
 MOST_WAITING: Final = 100_000
 """Events that wait at the most before low-value ones are left out: some tens of MiB."""
 
+_FACTS: Final[frozenset[type[Message]]] = frozenset(
+    {RecordEvents, RecordTaskEvents, RecordLeftOut, RecordLog}
+)
+
 
 class EventGate:
     """Delivers to telemetry. Any thread may call it.
 
-    `taken` tells how many events telemetry has taken since it was started.
+    `taken` tells how many events telemetry has taken since it was started. What holds nothing but facts goes
+    by `deliver_facts`, where given: nobody waits for telemetry to have read them.
     """
 
     def __init__(
-        self, deliver: Callable[[list[Message]], bool], taken: Callable[[], int], *, most: int = MOST_WAITING
+        self,
+        deliver: Callable[[list[Message]], bool],
+        taken: Callable[[], int],
+        *,
+        deliver_facts: Callable[[list[Message]], bool] | None = None,
+        most: int = MOST_WAITING,
     ) -> None:
         self._deliver = deliver
+        self._deliver_facts = deliver_facts or deliver
         self._taken = taken
         self._most = most
         self._let_in = 0
@@ -51,7 +63,9 @@ class EventGate:
             if self._let_in + events - self._taken() > self._most:
                 messages, events = _thinned(messages)
             self._let_in += events
-            return self._deliver(messages)
+            # Under the lock in either case: both ways end in the one mailbox, and in this order.
+            deliver = self._deliver_facts if all(type(each) in _FACTS for each in messages) else self._deliver
+            return deliver(messages)
 
 
 def _weight(message: Message) -> int:

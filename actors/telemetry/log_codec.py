@@ -12,7 +12,7 @@ This module knows lines. It does not know files, and judges nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count, repeat
 from typing import Any, Final, TypeAlias, get_args
 
@@ -114,23 +114,35 @@ class EventRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class TaskEventRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The line of an event about one task execution: an `EventRecord` without what it never has."""
+    """The line of an event about one task execution: an `EventRecord` without what it never has.
+
+    What is the same for a whole batch is encoded once.
+    """
 
     sequence: int
-    event_kind: EventKind
-    captured_at: float
+    event_kind: msgspec.Raw
+    captured_at: msgspec.Raw | float
     task_execution_id: int
     task_lease_id: int = 0
     reason_or_outcome: str = ""
+
+
+class Introduction(msgspec.Struct, frozen=True, gc=False):
+    """The part of a correlation that introduces an execution: a `LineCorrelation` without the rest."""
+
+    row_group: int
+    row_index: int | None
+    task_column: str
+    task_execution_id: int
 
 
 class ReadyRecord(msgspec.Struct, frozen=True, gc=False):
     """The line that introduces a task execution."""
 
     sequence: int
-    event_kind: EventKind
-    captured_at: float
-    correlation: LineCorrelation
+    event_kind: msgspec.Raw
+    captured_at: msgspec.Raw
+    correlation: Introduction
 
 
 class LogHeader(msgspec.Struct, frozen=True):
@@ -189,11 +201,17 @@ def encode_task_events(first_sequence: int, message: RecordTaskEvents) -> bytes:
 
     The kind must be a short one, or `dependency_ready`. This is telemetry's hottest loop.
     """
-    kind, at, correlations = message.event_kind, message.captured_at, message.correlations
+    kind, at = _raw(message.event_kind), _raw(message.captured_at)
+    correlations = message.correlations
     numbers = count(first_sequence)  # without an end, as what repeats is: no zip here can be strict
-    if kind == "dependency_ready":
+    if message.event_kind == "dependency_ready":
         return _encoder.encode_lines(
-            [ReadyRecord(n, kind, at, _introduction(c)) for n, c in zip(numbers, correlations, strict=False)]
+            [
+                ReadyRecord(
+                    n, kind, at, Introduction(c.row_group, c.row_index, c.task_column, c.task_execution_id)
+                )
+                for n, c in zip(numbers, correlations, strict=False)
+            ]
         )
     if not message.task_lease_ids:
         return _encoder.encode_lines(
@@ -202,7 +220,8 @@ def encode_task_events(first_sequence: int, message: RecordTaskEvents) -> bytes:
                 for n, c in zip(numbers, correlations, strict=False)
             ]
         )
-    moments, outcomes = message.moments or repeat(at), message.outcomes or repeat("")
+    moments: Iterable[msgspec.Raw | float] = message.moments or repeat(at)
+    outcomes = message.outcomes or repeat("")
     return _encoder.encode_lines(
         [
             TaskEventRecord(n, kind, moment, c.task_execution_id, lease_id, outcome)
@@ -211,6 +230,10 @@ def encode_task_events(first_sequence: int, message: RecordTaskEvents) -> bytes:
             )
         ]
     )
+
+
+def _raw(value: str | float) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(value))
 
 
 def events_of(message: RecordTaskEvents) -> list[Event]:

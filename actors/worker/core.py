@@ -198,7 +198,7 @@ class WorkerCore:
         if message.generation != self._generation:
             return []  # sent to one that was lost, whose tokens the scheduler returns
         leases = [start.lease for start in message.starts]
-        self._held.update((lease.lease_id, lease) for lease in leases)
+        self._held.update({lease.lease_id: lease for lease in leases})
         failed = self._port.start(message.starts)
         unstarted = [Event("worker_spawn_failed", now, *self._unstarted(lease_id)) for lease_id in failed]
         if unstarted:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, copy_context
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -43,10 +43,11 @@ class CoroutineRunners(Generic[Item]):
         self._hiring = False
         self._context = copy_context()
 
-    def add(self, item: Item) -> None:
-        """Run an item's cell as soon as the loop turns."""
-        self._items.append(item)
-        self._hire_soon()
+    def add(self, items: Iterable[Item]) -> None:
+        """Run the items' cells as soon as the loop turns."""
+        self._items.extend(items)
+        if self._items:
+            self._hire_soon()
 
     def take_waiting(self) -> list[Item]:
         """Remove and return the items that have not begun."""
@@ -70,29 +71,37 @@ class CoroutineRunners(Generic[Item]):
         self._loop.call_soon(self._hire)
 
     async def _work(self) -> None:
-        items, cell, fresh, stepping = self._items, self._cell, self._context.copy, self._stepping
+        items, start_of, fresh, stepping = self._items, self._cell, self._context.copy, self._stepping
         task = asyncio.current_task()
         assert task is not None
         while items:
             item = items.popleft()
-            await in_context(cell(item, task), fresh(), stepping, item)
+            cell, run = start_of(item, task), fresh().run
+            try:
+                stepping.item = item
+                waits_for = run(cell.send, None)
+            except StopIteration:  # most cells end without waiting
+                stepping.item = None
+            else:
+                await _continued(cell, run, waits_for, stepping, item)
             if task.cancelling():  # a cancel may still be due, and must not hit the next cell
                 self._hire_soon()
                 return
 
 
 @types.coroutine
-def in_context(
-    cell: Coroutine[Any, Any, None], context: Context, stepping: Stepping[Item], item: Item
+def _continued(
+    cell: Coroutine[Any, Any, None],
+    run: Callable[..., Any],
+    waits_for: object,
+    stepping: Stepping[Item],
+    item: Item,
 ) -> Generator[Any, Any, None]:
-    """Await `cell` in a context of its own, so that context variables do not pass between cells.
+    """Await a cell that waits, each of its steps in its own context: variables do not pass between cells.
 
     `stepping` shows `item` while the cell runs.
     """
-    run = context.run
     try:
-        stepping.item = item
-        waits_for = run(cell.send, None)
         while True:
             stepping.item = None
             try:

@@ -44,13 +44,6 @@ Warn = Callable[..., object]
 """Called with what happened, and fields: a logger's `warning`."""
 
 
-class _Coroutine(NamedTuple):
-    """A coroutine's task: what runs it, and the model calls that it makes."""
-
-    task: asyncio.Task[Any]
-    calls: TaskModelCalls | UserCalls
-
-
 class _OnThread(NamedTuple):
     """A thread's task: what gives it up when it takes too long, and the model calls that it may make."""
 
@@ -85,7 +78,10 @@ class TaskRunner:
         self._probes = Probes(loop, executor.tell)
         self._runners = CoroutineRunners(loop, self._run_async, stepping)
         self._inline: deque[TaskStart] = deque()
-        self._running: dict[int, _Coroutine] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        """What runs each coroutine, by its lease."""
+        self._calls: dict[int, TaskModelCalls | UserCalls] = {}
+        """The model calls of the coroutines that make any."""
         self._cancelled: set[int] = set()
         self._on_threads: dict[int, _OnThread] = {}
         self._pool: Pool | None = None
@@ -128,16 +124,18 @@ class TaskRunner:
             self._models.job_started()
         unstarted: list[int] = []
         had_inline = bool(self._inline)
+        coroutines: list[TaskStart] = []
         for start in starts:
             generator = self._generators.get(start.task.column)
             if generator is None:
                 unstarted.append(start.lease.lease_id)
             elif generator.mode == "async":
-                self._runners.add(start)
+                coroutines.append(start)
             elif generator.mode == "inline":
                 self._inline.append(start)
             elif not self._run_on_thread(generator, start):
                 unstarted.append(start.lease.lease_id)
+        self._runners.add(coroutines)
         if self._inline and not had_inline:
             self._loop.call_soon(self._run_inline)
         return unstarted
@@ -153,8 +151,8 @@ class TaskRunner:
             self._give_up_thread(lease_id, cancelled)
         self._probes.cut_short()
         self._cancelled.update(self._running)
-        for running in self._running.values():
-            running.task.cancel()
+        for task in self._running.values():
+            task.cancel()
         if self._running:
             self._loop.call_later(_CANCEL_GRACE_SECONDS, self.return_overdue)
         self._attend()
@@ -162,7 +160,7 @@ class TaskRunner:
     def return_overdue(self) -> None:
         """Return the tokens of cancelled coroutines that have not ended: they are left to themselves."""
         for lease_id in self._cancelled:
-            self._end(lease_id, self._running[lease_id].calls, TaskOutcome("cancelled"))
+            self._end(lease_id, self._calls.get(lease_id), TaskOutcome("cancelled"))
         self._attend()
 
     def release(self, run_id: str) -> dict[str, ModelUsage]:  # noqa: ARG002 - the port's common shape
@@ -202,9 +200,10 @@ class TaskRunner:
         self._inline.clear()
         self._runners.take_waiting()
         self._probes.cut_short()
-        for running in self._running.values():
-            running.calls.end()
-            running.task.cancel()
+        for calls in self._calls.values():
+            calls.end()
+        for task in self._running.values():
+            task.cancel()
         for lease_id, thread in self._on_threads.items():
             if thread.timer is not None:
                 thread.timer.cancel()
@@ -254,8 +253,11 @@ class TaskRunner:
 
     async def _run_async(self, start: TaskStart, task: asyncio.Task[None]) -> None:
         lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
-        calls = self._user_calls_of(start) if generator.takes_models else self._calls_of(start)
-        self._running[lease_id] = _Coroutine(task, calls)
+        self._running[lease_id] = task
+        calls: TaskModelCalls | UserCalls | None = None
+        if generator.calls_models:
+            calls = self._user_calls_of(start) if generator.takes_models else self._calls_of(start)
+            self._calls[lease_id] = calls
         try:
             work = generator.run_async(start, calls)
             if generator.timeout_seconds is None:
@@ -267,12 +269,17 @@ class TaskRunner:
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
         del self._running[lease_id]
         self._cancelled.discard(lease_id)
-        self._end(lease_id, calls, outcome)
+        if calls is None:
+            self._finished(lease_id, outcome)
+        else:
+            del self._calls[lease_id]
+            self._end(lease_id, calls, outcome)
         self._attend()
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
         limit = asyncio.timeout(seconds)
-        self._running[lease_id].calls.watch(limit.expired)
+        if (calls := self._calls.get(lease_id)) is not None:
+            calls.watch(limit.expired)
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
@@ -286,7 +293,7 @@ class TaskRunner:
 
     def _overran(self, lease_id: int, seconds: float) -> None:
         """Return the token of a coroutine that did not end at its timeout: it is left to itself."""
-        self._end(lease_id, self._running[lease_id].calls, timed_out(seconds))
+        self._end(lease_id, self._calls.get(lease_id), timed_out(seconds))
         self._attend()
 
     # -- threads ---------------------------------------------------------------------------------------

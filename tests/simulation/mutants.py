@@ -36,12 +36,12 @@ def _patched(owner, name, make):
 def skip_a_return():
     """Task admission says that a lease is back and keeps it."""
 
-    def kept(ledger, lease):
-        found = ledger.active.get(lease.lease_id)
-        result = whole(ledger, lease)
-        if found is not None:
-            ledger.active[lease.lease_id] = found
-        return result
+    def kept(ledger, leases):
+        leases = list(leases)
+        found = {lease.lease_id: ledger.active.get(lease.lease_id) for lease in leases[:1]}
+        results = whole(ledger, leases)
+        ledger.active.update((lease_id, lease) for lease_id, lease in found.items() if lease is not None)
+        return results
 
     whole = Ledger.release
     return _patched(Ledger, "release", lambda release: _every(9, release, kept))

@@ -32,6 +32,7 @@ from messages.tasks import (
 )
 
 _ALLOWED = TaskAdmissionPolicyDecision(allowed=True)
+_ALWAYS_ALLOWED = TaskAdmissionPolicyDecision(allowed=True, standing=True)
 _NO_DEBT = PolicyStateDelta()
 _OWN_RETURN = Recheck()
 
@@ -75,7 +76,7 @@ class BoundedBorrowTaskAdmissionPolicy:
     ) -> TaskAdmissionPolicyDecision:
         """Judge one candidate, resource by resource. A group without an admitted limit is always allowed."""
         if item.group.admitted_limit is None:
-            return _ALLOWED
+            return _ALWAYS_ALLOWED
         name = item.group.name
         weights, pressed = competition_for(
             item.resource_request, queue_view, admission_view.resources_available

@@ -13,6 +13,7 @@ from messages.task_admission import (
 from messages.tasks import QueueView, SchedulableTask
 
 _ALLOWED = TaskAdmissionPolicyDecision(allowed=True)
+_ALWAYS_ALLOWED = TaskAdmissionPolicyDecision(allowed=True, standing=True)
 _NO_DEBT = PolicyStateDelta()
 _RECHECK = Recheck()
 
@@ -26,7 +27,7 @@ class StrictFairTaskAdmissionPolicy:
         """Deny (`group_cap`) a group at its limit under peer pressure; allow everything else."""
         limit = item.group.admitted_limit
         if limit is None:
-            return _ALLOWED
+            return _ALWAYS_ALLOWED
         running = admission_view.running_by_group.get(item.group.name, 0)
         if running < limit:
             return _ALLOWED

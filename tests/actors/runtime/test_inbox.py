@@ -39,6 +39,10 @@ def put(inbox, value):
     inbox.put(Envelope(value))
 
 
+def put_unhurried(inbox, value):
+    inbox.put_unhurried(Envelope(value))
+
+
 def get(inbox):
     return inbox.get().message
 
@@ -71,27 +75,51 @@ def test_a_reader_that_sleeps_is_woken_by_a_message(inbox):
     assert answers == ["hello"]
 
 
-def test_no_wake_up_is_lost_among_many_producers(inbox, switching_often):
+@pytest.mark.parametrize("unhurried", [0, 1, PRODUCERS], ids=["hurried", "mixed", "unhurried"])
+def test_no_wake_up_is_lost_among_many_producers(inbox, unhurried, switching_often):
     """Lock step: each producer waits for its message to be read, so that the reader sleeps all the time."""
     read_of = [threading.Semaphore(0) for _ in range(PRODUCERS)]
+    each = EACH if unhurried < PRODUCERS else EACH // 8  # a nap takes its time
 
     def produce(number):
-        for value in range(EACH):
-            put(inbox, (number, value))
+        for value in range(each):
+            (put_unhurried if number < unhurried else put)(inbox, (number, value))
             assert read_of[number].acquire(timeout=10)
 
     seen = [[] for _ in range(PRODUCERS)]
     # A wake-up that is lost shows as a reader that still sleeps when this comes.
     inbox.deadline = time.monotonic() + 30
     producers = in_threads(PRODUCERS, produce)
-    for _ in range(PRODUCERS * EACH):
+    for _ in range(PRODUCERS * each):
         message = get(inbox)
         assert not isinstance(message, DeadlineReached), "the reader slept although messages were there"
         seen[message[0]].append(message[1])
         read_of[message[0]].release()
     for producer in producers:
         producer.join(10)
-    assert seen == [list(range(EACH))] * PRODUCERS
+    assert seen == [list(range(each))] * PRODUCERS
+
+
+def test_a_message_without_hurry_waits_for_no_longer_than_a_nap(inbox):
+    put_unhurried(inbox, 1)
+    assert get(inbox) == 1
+    threading.Timer(0.0005, put_unhurried, (inbox, 2)).start()  # it naps now, most likely
+    assert get(inbox) == 2
+    threading.Timer(0.05, put_unhurried, (inbox, 3)).start()  # and now it sleeps
+    assert get(inbox) == 3
+
+
+def test_hurried_and_unhurried_messages_keep_their_order(inbox):
+    for value in range(100):
+        (put_unhurried if value % 3 else put)(inbox, value)
+    assert [get(inbox) for _ in range(100)] == list(range(100))
+
+
+def test_a_nap_ends_for_a_deadline(inbox):
+    put_unhurried(inbox, 1)
+    assert get(inbox) == 1
+    inbox.deadline = time.monotonic() + 0.001
+    assert get(inbox) == DeadlineReached()
 
 
 def test_each_producers_order_is_kept_among_many(inbox, switching_often):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from actors.task_admission.core import TaskAdmissionCore
 from actors.task_admission.policies import policy_named
 from messages._base import TELEMETRY
@@ -36,7 +38,13 @@ def a_group(name="g", *, weight=1, limit=None):
 
 
 def a_request(**amounts):
-    return SchedulerResourceRequest(tuple(sorted((amounts or {"submission": 1}).items())))
+    """Return a vector, the same object for the same amounts: as a generator's tasks have one together."""
+    return _request(tuple(sorted((amounts or {"submission": 1}).items())))
+
+
+@functools.cache
+def _request(amounts):
+    return SchedulerResourceRequest(amounts)
 
 
 def a_correlation(column="x", *, row_group=0, row_index=0, task_type="cell", execution=1, run_id=RUN):

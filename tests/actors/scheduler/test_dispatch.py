@@ -245,3 +245,40 @@ def test_t13_a_group_of_mixed_vectors_is_judged_by_the_task_that_is_next(pair_of
 def test_an_empty_queue_is_blocked_by_nothing(pair_of):
     blocked = pair_of(submission=1).dispatcher.explain_blocked()
     assert (blocked.queued_count, blocked.dominant_reasons) == (0, ())
+
+
+class Counting:
+    """A policy that keeps what it is asked about."""
+
+    def __init__(self, policy):
+        self.policy, self.judged = policy, []
+
+    def evaluate(self, item, *views):
+        self.judged.append(item.task_id)
+        return self.policy.evaluate(item, *views)
+
+
+@pytest.mark.parametrize("policy", ["strict_fair", "bounded_borrow", "provider_aware"])
+@pytest.mark.parametrize(("limit", "judged"), [(None, [1, 9, 2]), (5, [1, 9, 2, 3])])
+def test_t9_a_group_without_a_limit_is_judged_once_in_a_run(policy, limit, judged):
+    _, view = configured_admission(submission=4)
+    counting = Counting(policy_named(policy))
+    dispatcher = Dispatcher(counting, view)
+    group = a_group("a", limit=limit)
+    dispatcher.queue.enqueue([*(an_item(number, group) for number in (1, 2, 3)), an_item(9, "b")])
+    assert [selection.item.task_id for selection in dispatcher.select()] == [1, 9, 2, 3]
+    assert counting.judged == judged
+    assert view.resources_available == {"submission": 0}
+    assert view.running_by_group == {"a": 3, "b": 1}
+
+
+def test_t13_a_run_takes_what_fits_and_no_less(pair_of):
+    pair = pair_of(submission=7, gpu=4)
+    group = a_group("a")
+    pair.queue(*(an_item(number, group, submission=1, gpu=2) for number in (1, 2, 3)))
+    pair.queue(*(an_item(number, group) for number in range(4, 12)))
+    assert pair.ask() == [1, 2]
+    pair.give_back(1)
+    assert pair.ask() == [3, 4, 5, 6, 7, 8]
+    pair.give_back(2, 3)
+    assert pair.ask() == [9, 10]

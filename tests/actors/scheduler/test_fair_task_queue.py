@@ -143,6 +143,45 @@ def test_q1_a_vector_that_does_not_fit_stops_its_groups_alone(queue):
 # -- Q2: in --------------------------------------------------------------------------------------------
 
 
+def test_q1_a_run_of_a_group_alone_is_as_long_as_it_may_be(queue):
+    queue.enqueue([an_item(number) for number in range(1, 7)])
+    run = queue.hold_run(queue.select_next(anything), 4)
+    assert ids(run) == [1, 2, 3, 4]
+    assert queue.select_next(anything).item.task_id == 5
+    assert [queue.commit(selection).task_id for selection in run] == [1, 2, 3, 4]
+    assert ids(queue.hold_run(queue.select_next(anything), 4)) == [5, 6]
+    assert queue.select_next(anything) is None
+
+
+def test_q1_a_run_ends_where_another_group_is_next(queue):
+    heavy, light = a_group("heavy", weight=3), a_group("light")
+    queue.enqueue([an_item(number, heavy) for number in range(1, 7)])
+    queue.enqueue([an_item(number, light) for number in range(11, 15)])
+    runs = [ids(queue.hold_run(queue.select_next(anything), 9)) for _ in range(5)]
+    assert runs == [[1], [11], [2, 3], [12], [4, 5, 6]]
+
+
+def test_q1_a_run_ends_where_a_group_of_another_vector_is_next(queue):
+    queue.enqueue([an_item(number, "a", gpu=1) for number in (1, 2)] + [an_item(9, "b", cpu=1)])
+    assert ids(queue.hold_run(queue.select_next(anything), 9)) == [1]
+    assert ids(queue.hold_run(queue.select_next(anything), 9)) == [9]
+
+
+def test_a_run_is_of_one_vector(queue):
+    queue.enqueue([an_item(1, gpu=1), an_item(2, gpu=1), an_item(3, cpu=1), an_item(4, gpu=1)])
+    assert ids(queue.hold_run(queue.select_next(anything), 9)) == [1, 2]
+    assert ids(queue.hold_run(queue.select_next(anything), 9)) == [3]
+
+
+def test_q4_what_was_held_in_a_run_is_put_back_in_its_order(queue):
+    queue.enqueue([an_item(number) for number in range(1, 5)])
+    run = queue.hold_run(queue.select_next(anything), 3)
+    assert queue.commit(run[0]).task_id == 1
+    queue.abort("g")
+    assert [queue.commit(selection) for selection in run[1:]] == [None, None]
+    assert take(queue, 9) == [2, 3, 4]
+
+
 def test_q2_enqueue_is_idempotent_by_task_id(queue):
     assert queue.enqueue([an_item(1), an_item(2), an_item(1)]) == [1, 2]
     assert queue.enqueue([an_item(2), an_item(3, "other")]) == [3]

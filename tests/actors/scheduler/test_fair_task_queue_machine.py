@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 from hypothesis import settings
@@ -100,6 +101,25 @@ class QueueMachine(RuleBasedStateMachine):
             assert selection.item.task_id == self.ready[name].pop(0)
             self.queue.hold(selection)
             self.held.append(selection)
+
+    @rule(most=st.integers(1, 8))
+    def hold_run(self, most):
+        """A run is what would be selected one by one."""
+        first = self.queue.select_next(anything)
+        if first is None:
+            return
+        one_by_one = copy.deepcopy(self.queue)
+        run = self.queue.hold_run(first, most)
+        assert 1 <= len(run) <= most
+        name = first.item.group.name
+        for selection in run:
+            single = one_by_one.select_next(anything)
+            assert (single.item, single.sequence_version) == (selection.item, selection.sequence_version)
+            one_by_one.hold(single)
+            assert selection.item.task_id == self.ready[name].pop(0)
+            self.held.append(selection)
+        following = [queue.select_next(anything) for queue in (self.queue, one_by_one)]
+        assert len({each and each.item.task_id for each in following}) == 1
 
     @precondition(lambda self: self.held)
     @rule(denied=st.sets(names))

@@ -116,6 +116,25 @@ class PricedQueueMachine(RuleBasedStateMachine):
             self.queue.hold(selection)
             self.held.append(selection)
 
+    @rule(most=st.integers(1, 6))
+    def hold_run(self, most):
+        """A run is what would be selected one by one."""
+        selection = self.queue.select_next(lambda _: True)
+        if selection is None:
+            return
+        name = selection.item.group.name
+        first = name not in {each.item.group.name for each in self.held}
+        run = self.queue.hold_run(selection, most)
+        assert 1 <= len(run) <= most
+        for each in run:
+            able = [other for other in NAMES if self.ready[other] and other not in self.parked]
+            assert each.item.task_id == self.ready[name].pop(0)
+            least = min(self.model.key(other) for other in able)
+            assert self.model.key(name) <= least + 1e-6, "whose turn it is"
+            self.model.hold(name, first=first)
+            first = False
+            self.held.append(each)
+
     @precondition(lambda self: self.held)
     @rule(denied=st.sets(names))
     def decide(self, denied):

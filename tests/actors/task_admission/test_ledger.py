@@ -23,7 +23,17 @@ def ledger():
 
 
 def take(ledger, task_id=1, group="g", **amounts):
-    return ledger.acquire(an_item(task_id, group, **amounts), now=1.5)
+    return take_run(ledger, [task_id], group, **amounts)[0]
+
+
+def take_run(ledger, task_ids, group="g", **amounts):
+    """Take leases for tasks of one group and vector, as they are asked for after each other."""
+    first = an_item(task_ids[0], group, **amounts)
+    return ledger.acquire([msgspec.structs.replace(first, task_id=number) for number in task_ids], now=1.5)
+
+
+def give_back(ledger, lease):
+    return ledger.release([lease])[0]
 
 
 def follow(copy, update):
@@ -43,7 +53,7 @@ def test_a_lease_takes_all_of_its_amounts_and_its_return_frees_them(ledger):
     lease = take(ledger, submission=1, gpu=2)
     assert ledger.snapshot().resources_available == {"submission": 3, "gpu": 0}
     assert ledger.snapshot().leased_resources == {"submission": 1, "gpu": 2}
-    assert ledger.release(lease).reason == "released"
+    assert give_back(ledger, lease).reason == "released"
     empty = Ledger(dict(LIMITS), generation=1).snapshot()
     assert msgspec.structs.replace(ledger.snapshot(), version=0) == empty
 
@@ -56,33 +66,33 @@ def test_a_token_says_whose_it_is_and_since_when(ledger):
 
 def test_t2_a_second_return_is_a_duplicate_and_frees_nothing(ledger):
     lease, other = take(ledger, 1), take(ledger, 2)
-    ledger.release(lease)
-    result = ledger.release(lease)
+    give_back(ledger, lease)
+    result = give_back(ledger, lease)
     assert (result.released, result.reason) == (False, "duplicate")
     assert ledger.view.resources_available["submission"] == 3
-    assert ledger.release(other).released
+    assert give_back(ledger, other).released
 
 
 def test_t2_a_duplicate_is_known_however_long_ago_the_lease_was_returned(ledger):
     first = take(ledger)
-    ledger.release(first)
+    give_back(ledger, first)
     for number in range(2, 2002):
-        ledger.release(take(ledger, number))
-    assert ledger.release(first).reason == "duplicate"
+        give_back(ledger, take(ledger, number))
+    assert give_back(ledger, first).reason == "duplicate"
     assert ledger.active == {}
 
 
 def test_t2_a_token_of_another_task_is_stale(ledger):
     lease = take(ledger, 1)
-    assert ledger.release(msgspec.structs.replace(lease, task_id=2)).reason == "stale_lease"
-    assert ledger.release(lease).released
+    assert give_back(ledger, msgspec.structs.replace(lease, task_id=2)).reason == "stale_lease"
+    assert give_back(ledger, lease).released
 
 
 def test_t2_a_token_of_another_generation_is_refused_whatever_its_id(ledger):
     lease = take(ledger)
     for lease_id in (lease.lease_id, 5, 10**15):
         forged = msgspec.structs.replace(lease, lease_id=lease_id, generation=2)
-        result = ledger.release(forged)
+        result = give_back(ledger, forged)
         assert (result.released, result.reason) == (False, "wrong_controller_generation")
     assert list(ledger.active) == [lease.lease_id]
 
@@ -91,14 +101,14 @@ def test_t2_a_token_of_another_generation_is_refused_whatever_its_id(ledger):
 def test_t2_an_id_never_issued_is_unknown(ledger, lease_id):
     lease = take(ledger)
     forged = msgspec.structs.replace(lease, lease_id=lease_id)
-    assert ledger.release(forged).reason == "unknown_lease"
+    assert give_back(ledger, forged).reason == "unknown_lease"
 
 
 def test_t2_ids_are_unique_over_ledgers_and_generations():
     first = Ledger(dict(LIMITS), generation=1)
     old = take(first)
     second = Ledger(dict(LIMITS), generation=1, last_id=first.last_id)
-    assert second.release(old).reason == "unknown_lease"
+    assert give_back(second, old).reason == "unknown_lease"
     assert take(second).lease_id == old.lease_id + 1
     other = Ledger(dict(LIMITS), generation=2, last_id=second.last_id)
     assert take(other).lease_id == LEASES_PER_GENERATION + 1
@@ -106,9 +116,9 @@ def test_t2_ids_are_unique_over_ledgers_and_generations():
 
 def test_t2_every_reason_is_counted(ledger):
     lease = take(ledger)
-    ledger.release(lease)
-    ledger.release(lease)
-    ledger.release(msgspec.structs.replace(lease, generation=9))
+    give_back(ledger, lease)
+    give_back(ledger, lease)
+    give_back(ledger, msgspec.structs.replace(lease, generation=9))
     assert ledger.releases_by_reason == {"released": 1, "duplicate": 1, "wrong_controller_generation": 1}
 
 
@@ -122,11 +132,28 @@ def test_t8_debt_is_beside_the_accounts_and_stops_at_zero(ledger):
     assert ledger.snapshot().policy_debt_by_group_resource == {}
 
 
+def test_t2_each_of_many_tokens_is_judged_by_itself_and_what_is_alike_is_freed_at_once(ledger):
+    first, second = take_run(ledger, [1, 2], "a", submission=1, gpu=1)
+    other = take(ledger, 3, "b", submission=2)
+    forged = msgspec.structs.replace(other, task_id=9)
+    assert ledger.snapshot().resources_available == {"submission": 0, "gpu": 0}
+    results = ledger.release([first, forged, second, first, other])
+    assert [result.reason for result in results] == [
+        "released",
+        "stale_lease",
+        "released",
+        "duplicate",
+        "released",
+    ]
+    assert ledger.snapshot().resources_available == LIMITS
+    assert ledger.releases_by_reason == {"released": 3, "stale_lease": 1, "duplicate": 1}
+
+
 def test_an_update_tells_of_what_was_touched_and_of_nothing_else(ledger):
     lease = take(ledger, 1, "a")
     take(ledger, 2, "b")
     ledger.take_update()
-    ledger.release(lease)
+    give_back(ledger, lease)
     ledger.touch("c")
     update = ledger.take_update()
     assert update.version == 2
@@ -155,33 +182,43 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held, self.returned = {}, []
         self.last = 0
 
-    @rule(group=st.sampled_from("abc"), gpu=st.integers(0, 2))
-    def acquire(self, group, gpu):
+    @rule(group=st.sampled_from("abc"), gpu=st.integers(0, 2), number=st.integers(1, 3))
+    def acquire(self, group, gpu, number):
         amounts = {"submission": 1, "gpu": gpu} if gpu else {"submission": 1}
         available = self.ledger.view.resources_available
-        if any(available[resource] < amount for resource, amount in amounts.items()):
+        if any(available[resource] < amount * number for resource, amount in amounts.items()):
             return
-        self.last += 1
-        lease = take(self.ledger, self.last, group, **amounts)
-        assert lease.lease_id not in self.held
-        self.held[lease.lease_id] = lease
+        task_ids = [self.last + each for each in range(1, number + 1)]
+        self.last += number
+        for lease in take_run(self.ledger, task_ids, group, **amounts):
+            assert lease.lease_id not in self.held
+            self.held[lease.lease_id] = lease
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), forge=st.sampled_from((None, None, "task_id", "generation")))
     def release(self, data, forge):
         lease = self.held[data.draw(st.sampled_from(sorted(self.held)))]
         if forge is not None:
-            result = self.ledger.release(msgspec.structs.replace(lease, **{forge: -7}))
+            result = give_back(self.ledger, msgspec.structs.replace(lease, **{forge: -7}))
             expected = {"task_id": "stale_lease", "generation": "wrong_controller_generation"}
             assert (result.released, result.reason) == (False, expected[forge])
             return
-        assert self.ledger.release(lease).released
+        assert give_back(self.ledger, lease).released
         self.returned.append(self.held.pop(lease.lease_id))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release_many(self, data):
+        lease_ids = data.draw(st.lists(st.sampled_from(sorted(self.held)), max_size=4))
+        reasons = [result.reason for result in self.ledger.release([self.held[each] for each in lease_ids])]
+        firsts = [each not in lease_ids[:at] for at, each in enumerate(lease_ids)]
+        assert reasons == ["released" if is_first else "duplicate" for is_first in firsts]
+        self.returned += [self.held.pop(each) for each in dict.fromkeys(lease_ids)]
 
     @precondition(lambda self: self.returned)
     @rule(data=st.data())
     def release_again(self, data):
-        assert self.ledger.release(data.draw(st.sampled_from(self.returned))).reason == "duplicate"
+        assert give_back(self.ledger, data.draw(st.sampled_from(self.returned))).reason == "duplicate"
 
     @rule(group=st.sampled_from("abc"), resource=st.sampled_from(sorted(LIMITS)), by=st.integers(-3, 3))
     def owe(self, group, resource, by):

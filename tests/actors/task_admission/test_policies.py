@@ -87,6 +87,26 @@ def test_t9_judging_changes_nothing_and_says_the_same_each_time(
     assert msgspec.json.encode((item, queue, view)) == before
 
 
+@given(
+    held=st.lists(st.integers(0, 6), min_size=2, max_size=2),
+    debts=st.lists(st.integers(0, 6), min_size=2, max_size=2),
+    group_limit=st.none() | st.integers(1, 8),
+    peers=st.lists(st.integers(1, 5), max_size=3),
+)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_t9_an_answer_that_stands_is_the_same_whatever_the_group_holds(
+    policy, held, debts, group_limit, peers
+):
+    item, queue = an_item(1, a_group(MINE, limit=group_limit), slot=1), a_queue(*peers)
+    views = [a_view(6, held=each, debt=debt) for each, debt in zip(held, debts, strict=True)]
+    one, other = (policy.evaluate(item, queue, view) for view in views)
+    assert one.standing == other.standing == (group_limit is None)
+    if one.standing:
+        assert one.allowed
+        assert one == other
+        assert not one.borrows
+
+
 def test_t8_debt_changes_who_may_go_and_not_what_is_free():
     indebted = a_view(4, held=3, debt=1)
     assert judge(indebted, a_queue()).allowed, "nobody else wants the slot that is free"

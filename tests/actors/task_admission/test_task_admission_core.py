@@ -191,6 +191,23 @@ class BorrowingPolicy:
         return PolicyStateDelta((("gpu", -2),))
 
 
+class StandingPolicy:
+    """Allows everything whatever is held, and keeps what it was asked about."""
+
+    def __init__(self):
+        self.judged = []
+
+    def evaluate(self, item, queue_view, admission_view):
+        self.judged.append(item.task_id)
+        return TaskAdmissionPolicyDecision(allowed=True, standing=True)
+
+    def on_acquire(self, lease, decision):
+        raise AssertionError("what stands brings no debt")
+
+    def on_release(self, lease):
+        return PolicyStateDelta()
+
+
 class RefusingPolicy(BorrowingPolicy):
     def evaluate(self, item, queue_view, admission_view):
         return TaskAdmissionPolicyDecision(allowed=False, available_after=9.5)
@@ -205,6 +222,25 @@ def test_t8_debt_changes_with_the_lease_and_not_what_is_free(core_of):
     give_back(core, one, one)
     assert core.snapshot(now=0.0).view.policy_debt_by_group_resource == {}
     give_back(core, two)
+
+
+def test_t9_an_answer_that_stands_is_asked_for_once_in_a_run_of_like_tasks(core_of):
+    policy = StandingPolicy()
+    core = core_of(policy=policy, submission=9, gpu=1)
+    one, other = a_group("a"), a_group("b")
+    items = [an_item(1, one), an_item(2, one), an_item(3, other), an_item(4, one), an_item(5, one, gpu=1)]
+    answer = acquire(core, *items, an_item(6, one, gpu=1))
+    assert ids(answer.leases) == [1, 2, 3, 4, 5]
+    assert policy.judged == [1, 3, 4, 5], "another group, and another vector, are another question"
+    assert [(denial.task_id, denial.reason) for denial in answer.denials] == [(6, "no_capacity")]
+
+
+def test_t7_an_answer_that_stands_takes_no_more_than_there_is(core_of):
+    core = core_of(policy=StandingPolicy(), submission=5)
+    group = a_group("a")
+    answer = acquire(core, *(an_item(number, group, submission=2) for number in (1, 2, 3)))
+    assert (ids(answer.leases), ids(answer.denials)) == ([1, 2], [3])
+    give_back(core, *answer.leases)
 
 
 def test_t8_a_refused_return_repays_no_debt(core_of):
