@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from messages.tasks import TaskType
@@ -138,6 +138,17 @@ class Generator:
     def run_with_models(self, start: TaskStart, models: BlockingModelCalls) -> Any:
         """Return the result of one task; for the mode `thread`, where it `takes_models`. Raises as `run`."""
         raise TypeError(f"generator {self.name!r} takes no models, such as {models!r}: {start.task}")
+
+    def begin(self, start: TaskStart, models: ModelCalls | None) -> Awaitable[Any]:
+        """Return what to await of one task; `finished` makes its result of what that gives.
+
+        `run_async` in two steps: a user's coroutine that is awaited as it is costs no other one.
+        """
+        return self.run_async(start, models)
+
+    def finished(self, found: Any, start: TaskStart) -> Any:  # noqa: ARG002 - most have nothing left to do
+        """Return the result of a task whose `begin` gave `found`. Raises as `run`."""
+        return found
 
     async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
         """Return the result of one task; for the mode `async`. Raises as `run`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -71,19 +71,27 @@ class PythonGenerator(Generator):
 
     async def run_async(self, start: TaskStart, models: ModelCalls | None) -> Any:
         """Call the async function, with models if it takes them."""
+        return self.finished(await self.begin(start, models), start)
+
+    def begin(self, start: TaskStart, models: ModelCalls | None) -> Awaitable[Any]:
+        """Return the async function's call, with models if it takes them."""
         if self._is_direct:
             inputs = start.inputs
             for value in inputs.values():
                 if type(value) not in ATOMS:
                     inputs = {name: isolated(value) for name, value in inputs.items()}
                     break
-            found = await self._function(**inputs)
-        elif not start.rows:
-            return self._nothing()
-        else:
-            given = self._models(start, models, _awaited_by_the_function) if models is not None else None
-            positional, keywords = self._arguments(start, given)
-            found = await self._function(*positional, **keywords)
+            call: Awaitable[Any] = self._function(**inputs)
+            return call
+        if not start.rows:
+            return _made(self._nothing())
+        given = self._models(start, models, _awaited_by_the_function) if models is not None else None
+        positional, keywords = self._arguments(start, given)
+        other: Awaitable[Any] = self._function(*positional, **keywords)
+        return other
+
+    def finished(self, found: Any, start: TaskStart) -> Any:
+        """Return what the function gave, if it is what its column takes."""
         if self._is_single and type(found) in ATOMS:
             try:
                 return json_value(found)
@@ -130,6 +138,10 @@ def compile_python(
     if isinstance(call, tuple):
         return call
     return PythonGenerator(name, column, function, call, aliases=tuple(job.models), job_seed=job.seed)
+
+
+async def _made(value: Any) -> Any:
+    return value
 
 
 def _awaited_by_the_function(call: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:

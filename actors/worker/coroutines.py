@@ -27,16 +27,22 @@ class Stepping(Generic[Item]):
 
 
 class CoroutineRunners(Generic[Item]):
-    """A queue of items and the tasks that work it off. `cell(item, task)` must not raise."""
+    """A queue of items and the tasks that work it off. `cell(item)` must not raise.
+
+    `waits(item, task)` is called when a cell waits for the first time, with the task that is its own from
+    then on. Of a cell that ends without waiting nobody needs to hear: nothing else happens while it runs.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        cell: Callable[[Item, asyncio.Task[None]], Coroutine[Any, Any, None]],
+        cell: Callable[[Item], Coroutine[Any, Any, None]],
+        waits: Callable[[Item, asyncio.Task[None]], object],
         stepping: Stepping[Item],
     ) -> None:
         self._loop = loop
         self._cell = cell
+        self._waits = waits
         self._stepping = stepping
         self._items: deque[Item] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,13 +82,14 @@ class CoroutineRunners(Generic[Item]):
         assert task is not None
         while items:
             item = items.popleft()
-            cell, run = start_of(item, task), fresh().run
+            cell, run = start_of(item), fresh().run
             try:
                 stepping.item = item
                 waits_for = run(cell.send, None)
             except StopIteration:  # most cells end without waiting
                 stepping.item = None
             else:
+                self._waits(item, task)
                 await _continued(cell, run, waits_for, stepping, item)
             if task.cancelling():  # a cancel may still be due, and must not hit the next cell
                 self._hire_soon()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,10 +76,10 @@ class TaskRunner:
         self._models: JobModels | None = None
         self._job_clock = JobClock(loop.time)
         self._probes = Probes(loop, executor.tell)
-        self._runners = CoroutineRunners(loop, self._run_async, stepping)
+        self._runners = CoroutineRunners(loop, self._run_async, self._waits, stepping)
         self._inline: deque[TaskStart] = deque()
         self._running: dict[int, asyncio.Task[None]] = {}
-        """What runs each coroutine, by its lease."""
+        """What runs each coroutine that waits, by its lease."""
         self._calls: dict[int, TaskModelCalls | UserCalls] = {}
         """The model calls of the coroutines that make any."""
         self._cancelled: set[int] = set()
@@ -251,24 +251,24 @@ class TaskRunner:
 
     # -- coroutines ------------------------------------------------------------------------------------
 
-    async def _run_async(self, start: TaskStart, task: asyncio.Task[None]) -> None:
+    async def _run_async(self, start: TaskStart) -> None:
         lease_id, generator = start.lease.lease_id, self._generators[start.task.column]
-        self._running[lease_id] = task
         calls: TaskModelCalls | UserCalls | None = None
         if generator.calls_models:
             calls = self._user_calls_of(start) if generator.takes_models else self._calls_of(start)
             self._calls[lease_id] = calls
         try:
-            work = generator.run_async(start, calls)
+            work = generator.begin(start, calls)
             if generator.timeout_seconds is None:
-                outcome = _succeeded(await work)
+                outcome = _succeeded(generator.finished(await work, start))
             else:
-                outcome = await self._within(generator.timeout_seconds, work, lease_id)
+                outcome = await self._within(generator.timeout_seconds, work, generator, start)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
             cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
-        del self._running[lease_id]
-        self._cancelled.discard(lease_id)
+        self._running.pop(lease_id, None)
+        if self._cancelled:
+            self._cancelled.discard(lease_id)
         if calls is None:
             self._finished(lease_id, outcome)
         else:
@@ -276,14 +276,20 @@ class TaskRunner:
             self._end(lease_id, calls, outcome)
         self._attend()
 
-    async def _within(self, seconds: float, work: Coroutine[Any, Any, Any], lease_id: int) -> TaskOutcome:
+    def _waits(self, start: TaskStart, task: asyncio.Task[None]) -> None:
+        self._running[start.lease.lease_id] = task
+
+    async def _within(
+        self, seconds: float, work: Awaitable[Any], generator: Generator, start: TaskStart
+    ) -> TaskOutcome:
+        lease_id = start.lease.lease_id
         limit = asyncio.timeout(seconds)
         if (calls := self._calls.get(lease_id)) is not None:
             calls.watch(limit.expired)
         overdue = self._loop.call_later(seconds + _CANCEL_GRACE_SECONDS, self._overran, lease_id, seconds)
         try:
             async with limit:
-                return _succeeded(await work)
+                return _succeeded(generator.finished(await work, start))
         except TimeoutError:
             if limit.expired():
                 return timed_out(seconds)
