@@ -45,12 +45,12 @@ class CellJournal:
         return restored
 
     def note(self, task: Task, outcome: TaskOutcome, *, whole: bool) -> None:
-        """Keep what a task has made that has made model calls.
+        """Keep what a task has made, if model calls were made for it.
 
         A task about a row group that had lost rows (not `whole`) is not kept: its value is for the rows that
         it was given, and the next run may lose others.
         """
-        if self._keeping and (whole or task.row_index is not None):
+        if outcome.calls and self._keeping and (whole or task.row_index is not None):
             self._unsent.append(JournalRecord(task.column, task.row_group, task.row_index, outcome.value))
 
     def take(self) -> list[Outgoing]:

@@ -111,11 +111,13 @@ class CompletionTracker:
         for generator in self._generators:
             if generator.cell_upstream or generator.group_upstream:
                 continue
-            if generator.is_cell:
+            if not generator.is_cell:
+                self._make_ready(group, generator, None)
+            elif generator.number in self._gates:
                 for offset in range(rows):
                     self._make_ready(group, generator, offset)
             else:
-                self._make_ready(group, generator, None)
+                self._make_all_ready(group, generator)
 
     def is_finished(self, index: int) -> bool:
         """Return whether nothing of the row group remains to be done."""
@@ -280,6 +282,15 @@ class CompletionTracker:
                     assert waiting == open_upstream, (generator.plan.name, offset)
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _make_all_ready(self, group: _RowGroup, generator: _Generator) -> None:
+        """Put all cells of a row group that is new on the frontier: nothing of it is dropped or skipped."""
+        name, index, kind = generator.plan.name, group.index, generator.plan.task_type
+        rows = range(group.first_row, group.first_row + group.rows)
+        tasks = [Task(name, index, row, kind) for row in rows]
+        first = (group.first_row * len(self._generators) + generator.number) << 1
+        step = len(self._generators) << 1
+        self._frontier.update(zip(range(first, first + step * group.rows, step), tasks, strict=True))
 
     def _make_ready(self, group: _RowGroup, generator: _Generator, offset: int | None) -> None:
         plan = generator.plan

@@ -118,11 +118,9 @@ class Dispatcher:
         granted = {lease.task_id: lease for lease in decided.leases}
         starts: list[tuple[SchedulableTask, TaskLease]] = []
         stale: list[TaskLease] = []
-        for selection in selections:
-            lease = granted.pop(selection.item.task_id, None)
-            if lease is None:
-                continue
-            item = self.queue.commit(selection)
+        wanted = [selection for selection in selections if selection.item.task_id in granted]
+        for selection, item in zip(wanted, self.queue.commit_all(wanted), strict=True):
+            lease = granted.pop(selection.item.task_id)
             if item is None:
                 stale.append(lease)
             else:

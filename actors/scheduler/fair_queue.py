@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -204,6 +205,44 @@ class FairTaskQueue:
         if not group.ready and not group.held:
             self._deactivate(group)
         return item
+
+    def commit_all(self, selections: Sequence[QueueSelection]) -> list[SchedulableTask | None]:
+        """Commit selections in turn, runs of one group at once; return what `commit` returns of each."""
+        committed: list[SchedulableTask | None] = []
+        while (at := len(committed)) < len(selections):
+            group = self._groups.get(selections[at].item.group.name)
+            run = 0 if group is None else self._commit_held(group, selections, at, committed)
+            if not run:
+                committed.append(self.commit(selections[at]))
+        return committed
+
+    def _commit_held(
+        self,
+        group: Group,
+        selections: Sequence[QueueSelection],
+        at: int,
+        committed: list[SchedulableTask | None],
+    ) -> int:
+        """Commit what a group holds while it is what was selected next; return how many those are."""
+        held, items, version, before = group.held, self._items, group.version, len(committed)
+        began = tag = group.tag
+        step = group.step
+        for selection in islice(selections, at, None):
+            item = selection.item
+            if not held or held[0] is not item or selection.sequence_version != version:
+                break
+            held.popleft()
+            del items[item.task_id]
+            committed.append(item)
+            began, tag = tag, tag + step
+        run = len(committed) - before
+        if run:
+            self._view = None
+            self._virtual_time = max(self._virtual_time, began - group.stay)
+            group.tag = tag
+            if not group.ready and not held:
+                self._deactivate(group)
+        return run
 
     def abort(self, name: GroupName) -> None:
         """Put a group's held tasks back where they were; their selections have gone stale."""

@@ -243,8 +243,7 @@ class JobRun:
                 self._sort_out(group, task, outcome.value, offsets)
             elif self.tracker.mark_complete(task):
                 group.write(generator, task, outcome.value, offsets)
-                if outcome.calls:
-                    self.journal.note(task, outcome, whole=offsets is None)
+                self.journal.note(task, outcome, whole=offsets is None)
                 self._done[task.column] += 1
             self.failures.note_success(lease)
         elif outcome.kind == "stale_discard":

@@ -173,6 +173,24 @@ def test_a_run_is_of_one_vector(queue):
     assert ids(queue.hold_run(queue.select_next(anything), 9)) == [3]
 
 
+def test_q4_committed_together_or_one_by_one_comes_to_the_same(queue):
+    one_by_one = FairTaskQueue()
+    found = []
+    for each in (queue, one_by_one):
+        each.enqueue([an_item(number, "a") for number in (1, 2, 3)] + [an_item(4, "b"), an_item(5, "c")])
+        held = [*each.hold_run(each.select_next(anything), 1)]
+        while (selection := each.select_next(anything)) is not None:
+            held += each.hold_run(selection, 9)
+        each.abort("b")  # its selection is stale now
+        held.append(held[0])  # and this one is committed twice
+        together = each is queue
+        committed = each.commit_all(held) if together else [each.commit(selection) for selection in held]
+        each.enqueue([an_item(6, "a"), an_item(7, "c")])
+        found.append(([item and item.task_id for item in committed], take(each, 9)))
+    assert found[0] == found[1]
+    assert sorted(number for number in found[0][0] if number) == [1, 2, 3, 5]
+
+
 def test_q4_what_was_held_in_a_run_is_put_back_in_its_order(queue):
     queue.enqueue([an_item(number) for number in range(1, 5)])
     run = queue.hold_run(queue.select_next(anything), 3)

@@ -141,12 +141,13 @@ class PricedQueueMachine(RuleBasedStateMachine):
         """Commit what is held, but for the groups that are denied: those are put back."""
         decided, self.held = self.held, []
         left = [each.item.group.name for each in decided]
+        granted = [each for each in decided if each.item.group.name not in denied]
+        assert self.queue.commit_all(granted) == [each.item for each in granted]
         for selection in decided:
             name = selection.item.group.name
             left.remove(name)
             if name in denied:
                 continue
-            assert self.queue.commit(selection) is selection.item
             self.model.commit(name)
             if not self.ready[name] and name not in left:
                 self._end(name)
