@@ -209,10 +209,12 @@ class FairTaskQueue:
     def commit_all(self, selections: Sequence[QueueSelection]) -> list[SchedulableTask | None]:
         """Commit selections in turn, runs of one group at once; return what `commit` returns of each."""
         committed: list[SchedulableTask | None] = []
-        while (at := len(committed)) < len(selections):
-            group = self._groups.get(selections[at].item.group.name)
-            run = 0 if group is None else self._commit_held(group, selections, at, committed)
-            if not run:
+        end = len(selections)
+        while (at := len(committed)) < end:
+            spec = selections[at].item.group
+            is_run = at + 1 < end and selections[at + 1].item.group is spec
+            group = self._groups.get(spec.name) if is_run else None
+            if group is None or not self._commit_held(group, selections, at, committed):
                 committed.append(self.commit(selections[at]))
         return committed
 

@@ -235,19 +235,18 @@ class Ledger:
         for group in self._touched:
             if running.get(group) == 0:
                 del running[group], leased[group]
-            elif group in leased and 0 in leased[group].values():
-                leased[group] = {resource: held for resource, held in leased[group].items() if held}
+            elif (held := leased.get(group)) is not None and 0 in held.values():
+                leased[group] = {resource: amount for resource, amount in held.items() if amount}
 
     def _account(self, group: GroupName, request: SchedulerResourceRequest, number: int) -> None:
         """Count so many leases more, or less, that each hold `request`."""
         view = self.view
         running, available = view.running_by_group, view.resources_available
-        if group not in running:
-            running[group] = 0
-            view.leased_resources_by_group[group] = {}
+        held = view.leased_resources_by_group.get(group)
+        if held is None:
+            held = view.leased_resources_by_group[group] = {}
         self._touched.add(group)
-        running[group] += number
-        held = view.leased_resources_by_group[group]
+        running[group] = running.get(group, 0) + number
         for resource, amount in request.amounts:
             change = amount * number
             available[resource] -= change

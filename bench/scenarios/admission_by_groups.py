@@ -77,7 +77,6 @@ SCENARIO = Scenario(
             "ratio",
             cycle(256, "service_time_fair").name,
             cycle(1, "service_time_fair").name,
-            Bar("at most", 1.5),
         ),
         *(
             Figure(
