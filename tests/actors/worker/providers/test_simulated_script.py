@@ -133,7 +133,8 @@ def test_a11_no_place_is_lost_whoever_gives_up_when(moves, data):
         begin = asyncio.get_running_loop().time()
         return [when - begin for when, _ in await at_once(client, 4)]
 
-    assert run_virtually(run()) == pytest.approx([1, 1, 1, 2])
+    microseconds = pytest.approx([1, 1, 1, 2], abs=1e-5)  # the clock's, which go by whole ones
+    assert run_virtually(run()) == microseconds
 
 
 def test_during_an_outage_nothing_can_be_reached():
