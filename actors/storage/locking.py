@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import platform
 import weakref
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Protocol
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # a system that knows no such locks: a run there is as well off as without any
+    fcntl = None
 
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """What file systems say that know no locks: a run there is as well off as without any."""
@@ -77,13 +83,16 @@ def _abandon_all() -> None:
         lock.abandon()
 
 
-os.register_at_fork(after_in_child=_abandon_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 def _locked(path: Path) -> int:
     """Return the file, open and locked, and still the one of that name."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        if fcntl is None:
+            return file
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -131,6 +131,14 @@ def test_a_file_system_without_locks_keeps_nobody_out(path, monkeypatch):
         lock.release()
 
 
+def test_a_system_that_knows_no_such_locks_keeps_nobody_out(path, monkeypatch):
+    monkeypatch.setattr("actors.storage.locking.fcntl", None)
+    first, second = FileLock(path), FileLock(path)
+    first.release()
+    second.release()
+    assert not path.exists()
+
+
 def test_a_lock_file_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
     with pytest.raises(OSError, match=r"none/run\.lock"):
         FileLock(tmp_path / "none" / "run.lock")
