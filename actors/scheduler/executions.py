@@ -1,6 +1,6 @@
 """Task executions: what a ready task is queued as, and what a worker is given to start it.
 
-Owns the execution ids, one for every try, and which rows each running batch was given.
+Owns the execution ids, one for every try, and what each execution that was started is about.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class TaskExecutions:
         self.next_id = first_id
         self._run_id = plan.run_id
         self._generators = {generator.name: generator for generator in plan.generators}
-        self._offsets: dict[int, list[int]] = {}
+        self._started: dict[int, tuple[Task, GeneratorPlan, list[int] | None]] = {}
+        """By execution: a lost task admission's lease comes back under another number."""
         self._scheduling = {
             generator.name: (
                 generator.scheduling,
@@ -66,10 +67,9 @@ class TaskExecutions:
         its value comes: rows that are dropped while it runs must not shift its values.
         """
         task = item.task
-        if offsets is not None:
-            # By execution: a lost task admission's lease comes back under another number.
-            self._offsets[lease.correlation.task_execution_id] = offsets
-        inputs = group.inputs(self._generators[task.column], task, offsets)
+        generator = self._generators[task.column]
+        self._started[item.correlation.task_execution_id] = (task, generator, offsets)
+        inputs = group.inputs(generator, task, offsets) if generator.needs else {}
         if task.row_index is not None:
             return TaskStart(lease, task, inputs, task.row_index, 1, answers)
         rows = group.rows if offsets is None else len(offsets)
@@ -78,6 +78,8 @@ class TaskExecutions:
     def ended(self, lease: TaskLease) -> tuple[Task, GeneratorPlan, list[int] | None]:
         """Return the task that ran under `lease`, its generator, and the rows that it was given."""
         about = lease.correlation
+        started = self._started.pop(about.task_execution_id, None)
+        if started is not None:
+            return started
         task = Task(about.task_column, about.row_group, about.row_index, about.task_type)
-        offsets = self._offsets.pop(about.task_execution_id, None) if self._offsets else None
-        return task, self._generators[task.column], offsets
+        return task, self._generators[task.column], None

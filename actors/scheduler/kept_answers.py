@@ -25,6 +25,9 @@ class KeptAnswers:
         self._by_row_group: dict[int, dict[TaskId, tuple[KeptAnswer, ...]]] = {}
         self._bytes = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._by_row_group)
+
     def __len__(self) -> int:
         return sum(len(answers) for answers in self._by_row_group.values())
 

@@ -57,8 +57,6 @@ class RowGroup:
     def inputs(self, generator: GeneratorPlan, task: Task, offsets: Sequence[int] | None) -> dict[str, Any]:
         """Return what a task needs: a value per column, or the list of the surviving rows' values."""
         columns = self.columns
-        if not generator.needs:
-            return {}
         if task.row_index is not None:
             offset = task.row_index - self.first_row
             return {name: columns[name][offset] for name in generator.needs}

@@ -191,20 +191,24 @@ class JobRun:
         elif self.worker is None:  # granted while there is no worker to start under it
             returns += [TaskLeaseReturn(lease, WORKER_LOST) for _, lease in starts]
         elif starts:
-            begin = [self._task_start(item, lease) for item, lease in starts]
-            outgoing.append(Outgoing(WORKER, ExecuteTasks(begin, self.worker)))
+            outgoing.append(Outgoing(WORKER, ExecuteTasks(self._task_starts(starts), self.worker)))
         if returns:
             outgoing.append(Outgoing(TASK_ADMISSION, ReturnTaskLeases(returns)))
         return outgoing
 
-    def _task_start(self, item: SchedulableTask, lease: TaskLease) -> TaskStart:
-        group = self.row_groups.active[item.task.row_group]
-        # A batch and a processor are given the rows that are left to them. From-scratch work makes every
-        # row, so that a value depends on its row alone (R12).
-        about_some = item.task.task_type not in ("cell", "from_scratch")
-        offsets = self.tracker.rows_for(item.task) if about_some else None
-        answers = self.failures.answers.of(group.index, item.task_id)
-        return self.executions.start(item, lease, group, offsets, answers)
+    def _task_starts(self, starts: list[tuple[SchedulableTask, TaskLease]]) -> list[TaskStart]:
+        active, answers, start = self.row_groups.active, self.failures.answers, self.executions.start
+        begin: list[TaskStart] = []
+        for item, lease in starts:
+            task = item.task
+            group = active[task.row_group]
+            # A batch and a processor are given the rows that are left to them. From-scratch work makes every
+            # row, so that a value depends on its row alone (R12).
+            about_some = task.row_index is None and task.task_type != "from_scratch"
+            offsets = self.tracker.rows_for(task) if about_some else None
+            kept = answers.of(group.index, item.task_id) if answers else ()
+            begin.append(start(item, lease, group, offsets, kept))
+        return begin
 
     def on_recovered(self, message: TaskLeasesRecovered) -> None:
         """Go on with a new incarnation of task admission, which accounts for the tokens that are out."""

@@ -266,8 +266,8 @@ class TaskRunner:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
             cancelled = lease_id in self._cancelled and isinstance(error, asyncio.CancelledError)
             outcome = TaskOutcome("cancelled") if cancelled else outcome_of(error)
-        self._running.pop(lease_id, None)
-        if self._cancelled:
+        if self._running:  # it may have waited
+            self._running.pop(lease_id, None)
             self._cancelled.discard(lease_id)
         if calls is None:
             self._finished(lease_id, outcome)
