@@ -1,4 +1,4 @@
-"""What holds for every test: how property tests explore, and what is no garbage."""
+"""What holds for every test: how property tests explore, what is no garbage, and when garbage goes."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def pytest_collection():
     gc.freeze()
     gc.enable()
     return collected
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_goes_with_its_file():
+    """Nothing that a file of tests has left behind is told of, or finalised, in the midst of another's."""
+    yield
+    gc.collect()
