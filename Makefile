@@ -53,7 +53,7 @@ bench-smoke: $(STAMP) ## every scenario once, in seconds; only what needs no pee
 bench-setup: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 
-bench: bench-setup ## the whole matrix, an hour, or BENCH="P7 --baseline REV"; artifacts in out/bench
+bench: bench-setup ## the whole matrix, half an hour, or BENCH="P7 --baseline REV"; artifacts in out/bench
 	$(BIN)/python -m bench $(BENCH) --out out/bench
 
 clean:
