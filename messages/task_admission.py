@@ -179,8 +179,8 @@ class TaskAdmissionPolicyDecision(Value, frozen=True, gc=False):
     delta by `on_acquire`, so that nothing is decided twice. `recheck` says when a refusal may change; a
     policy that cannot say so leaves it None, and its refusals are judged again on every pass.
     `standing` says that the candidate is allowed, without debt, whatever its group holds: further tasks of
-    the group with the same vector need not be judged in the same pass. A policy that cannot say so leaves it
-    False, and every task is judged.
+    the group with the same vector need not be judged in the same pass, and `on_acquire` is called for none
+    of them. A policy that cannot say so leaves it False, and every task is judged.
     """
 
     allowed: bool

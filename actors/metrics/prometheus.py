@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from actors.metrics.catalogue import BUCKETS, CATALOGUE, Metric, Sample
 from actors.metrics.source import MetricsSource, System
 
 LOOPBACK: Final = "127.0.0.1"
-
-_LOOK_SECONDS: Final = 0.05
-"""How often the server looks whether it is to end: whoever ends a run waits for that."""
 
 
 class MetricsUnavailableError(RuntimeError):
@@ -32,7 +26,7 @@ def serve_metrics(system: System, *, port: int, host: str = LOOPBACK) -> Iterato
         UnreachableError: the system does not run.
     """
     try:
-        from prometheus_client import CollectorRegistry, MetricsHandler  # noqa: PLC0415 - an extra
+        from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
     except ImportError:
         raise MetricsUnavailableError(
             "metrics need prometheus_client, which is not installed: pip install 'leasehold[metrics]'"
@@ -41,32 +35,18 @@ def serve_metrics(system: System, *, port: int, host: str = LOOPBACK) -> Iterato
     with MetricsSource(system) as source:
         registry.register(_Collector(source))
         try:
-            server = _server(host, port, MetricsHandler.factory(registry))
+            server, thread = start_http_server(port, addr=host, registry=registry)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise MetricsUnavailableError(
                 f"metrics cannot be served on {host}:{port}: {reason}; choose another port, or 0 for any"
             ) from error
-        thread = threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), daemon=True)
-        thread.start()
         try:
             yield server.server_port
         finally:
             server.shutdown()
             server.server_close()
             thread.join()
-
-
-def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    """Return a server that listens where a host is, in IPv4 or IPv6."""
-    (family, _, _, _, address), *_ = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-
-    class Server(ThreadingHTTPServer):
-        address_family = family
-
-    return Server((str(address[0]), port), handler)
 
 
 class _Collector:

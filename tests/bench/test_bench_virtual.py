@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from math import isnan
 
@@ -18,8 +19,44 @@ from bench.moving.sharing import SHARINGS, sharing
 from bench.moving.simulation import simulate
 from bench.moving.whole_system import whole_system
 from bench.results import Figure, Run
+from bench.virtual.event_loop import NothingComesError, pass_time, run_virtually
 from messages.job import RequestAdmissionTuning, ScriptStep
 from messages.request_admission import RequestOutcome
+
+
+def test_virtual_time_passes_by_being_waited_for_and_not_otherwise():
+    async def waits():
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(pass_time(3600.1), pass_time(0.2))
+        return loop.time()
+
+    begun = time.monotonic()
+    assert run_virtually(waits()) == 3600.1
+    assert time.monotonic() - begun < 60
+
+
+def test_who_waits_for_what_never_comes_is_told_so_and_what_still_runs_is_cancelled():
+    ended = []
+
+    async def left_behind():
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.append(asyncio.get_running_loop().time())
+
+    async def waits():
+        task = asyncio.create_task(left_behind())
+        await asyncio.sleep(1)
+        return task
+
+    run_virtually(waits())
+    assert ended == [1]
+
+    async def for_ever():
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(NothingComesError):
+        run_virtually(for_ever())
 
 
 def a_call(number, at):
